@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_CONF_H
+#define FLYBALL_CONF_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "conf/base/err.h"
+#include "conf/base/log.h"
+#include "conf/base/units.h"
+
+struct strbuf;
+
+/*
+ * What the operator said, as an immutable, reference-counted snapshot. Every
+ * field's meaning, default and bounds stand once, in the key table
+ * (conf/keys.c); flyball.yaml(5) is generated from it. Strings are never NULL
+ * unless said; lists are arrays with a count. Any thread may read a snapshot
+ * that it holds a reference on.
+ */
+
+struct conf_names { /* a list of strings */
+	char **v;
+	size_t n;
+};
+
+struct conf_cidr { /* IPv4 is kept as ::ffff:a.b.c.d/96+n */
+	struct in6_addr address;
+	unsigned prefix_bits; /* 0..128 */
+	char *text;
+};
+
+struct conf_endpoint { /* "127.0.0.1:10025", "[::1]:25", "mail.example:587" */
+	char *text;
+	char *host; /* without brackets */
+	uint16_t port;
+};
+
+enum conf_priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_BULK };
+#define PRIORITY_COUNT 3
+
+#define CONF_RATES_MAX 8
+struct conf_rates { /* all of them hold at once */
+	struct rate v[CONF_RATES_MAX];
+	size_t n;	  /* 0: not given */
+};
+
+struct conf_daemon {
+	char *hostname;
+	unsigned workers; /* resolved: never 0 */
+	char *state_dir;
+	struct {
+		char *path;
+		unsigned mode; /* 0660 */
+		char *group;   /* "" = leave it */
+	} admin_socket;
+	char *event_log; /* "" = none, "-" = stdout */
+	struct {
+		enum log_level level;
+		enum log_format format;
+	} log;
+	int64_t drain_timeout_us;
+};
+
+enum conf_listener_tls {
+	LISTENER_TLS_NONE,
+	LISTENER_TLS_STARTTLS,
+	LISTENER_TLS_IMPLICIT,
+};
+enum conf_listener_auth { LISTENER_AUTH_NONE, LISTENER_AUTH_REQUIRED };
+
+struct conf_listener {
+	struct conf_endpoint listen; /* a numeric address */
+	enum conf_listener_tls tls;
+	enum conf_listener_auth auth;
+	bool plaintext_auth; /* AUTH without TLS; loopback addresses only */
+	struct conf_cidr *trusted;
+	size_t n_trusted;
+};
+
+struct conf_tls {
+	char *certificate; /* "" = none given */
+	char *key;
+	char *min_version; /* "1.2" or "1.3" */
+};
+
+struct conf_auth {
+	char *users_file;     /* "" = none */
+	int64_t cache_ttl_us; /* good passwords remembered in memory; 0 = off */
+};
+
+struct conf_limits {
+	int64_t message_size_bytes;
+	unsigned recipients;
+	unsigned sessions;
+	unsigned sessions_per_address;
+	int64_t command_timeout_us;
+	int64_t data_timeout_us;
+	unsigned auth_failures;
+	unsigned bad_commands; /* then the session ends */
+	unsigned received_hops;
+	int64_t penalty_us; /* delay of an address after such an end */
+};
+
+struct conf_spool {
+	int64_t max_messages;
+	int64_t max_bytes;
+	int64_t min_free_bytes;
+	int64_t expire_us;
+	int64_t delay_warning_us; /* 0 = none */
+	struct {
+		int64_t first_us;
+		int64_t factor_permille; /* 2 = 2000 */
+		int64_t max_us;
+		int64_t jitter_permille; /* 20% = 200: +-20% of the delay */
+	} retry;
+};
+
+/* Limits of one provider; in a route's `providers:` only what is narrowed. */
+struct conf_limit_set {
+	struct conf_rates rates; /* n == 0: inherited */
+	int64_t burst;		 /* 0 = default, see bucket.h */
+	unsigned connections;	 /* 0 = inherited / no limit of its own */
+	unsigned messages_per_connection;
+	unsigned recipients_per_message;
+};
+
+struct conf_provider {
+	char *name;
+	bool is_builtin;
+	bool is_other; /* the entry `other`: one lane for each site */
+	/* Lower case, A-label form. ".example" also matches what is below. */
+	struct conf_names domains;
+	struct conf_names mx; /* suffixes, without a leading dot */
+	struct conf_limit_set limits;
+};
+
+enum conf_route_tls {
+	ROUTE_TLS_NONE,
+	ROUTE_TLS_OPPORTUNISTIC,
+	ROUTE_TLS_REQUIRED, /* encrypted, any certificate */
+	ROUTE_TLS_VERIFY,   /* chain and name */
+};
+
+struct conf_route_limit {
+	char *provider;
+	struct conf_limit_set limits;
+};
+
+struct conf_route {
+	char *name;
+	struct conf_endpoint next_hop;
+	unsigned connections;
+	enum conf_route_tls tls;
+	char *tls_ca;	  /* "" = the system's */
+	char *tls_name;	  /* name to verify and SNI; "" = next_hop's host */
+	char *source;	  /* local address; "" = the system's choice */
+	char *ehlo;	  /* "" = daemon.hostname */
+	struct {
+		char *user; /* "" = no AUTH */
+		char *password_file;
+		char *password; /* read at load; never dumped, never logged */
+	} auth;
+	int64_t idle_timeout_us;
+	struct { /* RFC 5321 4.5.3.2 */
+		int64_t connect_us;
+		int64_t greeting_us;
+		int64_t command_us; /* EHLO, STARTTLS, AUTH, RSET, QUIT */
+		int64_t mail_us;
+		int64_t rcpt_us;
+		int64_t data_us;
+		int64_t data_block_us;
+		int64_t data_done_us;
+	} timeouts;
+	struct { /* a next hop that can't be reached */
+		int64_t first_us;
+		int64_t max_us;
+	} backoff;
+	struct conf_route_limit *limits; /* key `providers` */
+	size_t n_limits;
+};
+
+struct conf_header_match {
+	char *name;
+	char *value; /* "*" = any value */
+};
+
+struct conf_stream {
+	char *name;
+	struct { /* all that are given must match; a list matches by any */
+		struct conf_names user;
+		struct conf_names sender_domain;
+		struct conf_names listener; /* a listener's `listen` text */
+		struct conf_header_match *header;
+		size_t n_header;
+	} match;
+	enum conf_priority priority;
+	unsigned weight;	 /* 1..1000 */
+	struct conf_names routes; /* preference order, never empty */
+};
+
+struct conf {
+	char *file; /* where it was read from */
+	struct conf_daemon daemon;
+	struct conf_listener *listeners;
+	size_t n_listeners;
+	struct conf_tls tls;
+	struct conf_auth auth;
+	struct conf_limits limits;
+	struct conf_spool spool;
+	struct conf_provider *providers; /* built-in merged with the file's */
+	size_t n_providers;		 /* `other` is always the last one */
+	struct conf_route *routes;
+	size_t n_routes;
+	struct conf_stream *streams; /* in the file's order; `default` last */
+	size_t n_streams;
+};
+
+/*
+ * Reads, checks and resolves `file`. On failure returns NULL and puts all
+ * mistakes into errors_out, one a line, as "file:line:column: path.to.key:
+ * what is wrong (did you mean X?)".
+ */
+struct conf *conf_load(const char *file, struct strbuf *errors_out);
+/* The same for text in memory; `name` stands for the file in messages. */
+struct conf *conf_load_text(
+    const char *name, const char *text, size_t len, struct strbuf *errors_out);
+
+struct conf *conf_ref(const struct conf *conf);
+void conf_unref(const struct conf *conf); /* NULL is fine */
+
+/* The whole snapshot as YAML that loads to the same one; secrets left out. */
+void conf_dump(const struct conf *conf, struct strbuf *out);
+
+/*
+ * What a change of snapshots can't do while running (state_dir, workers, the
+ * admin socket), one key path a line. Returns how many.
+ */
+size_t conf_needs_restart(
+    const struct conf *old, const struct conf *new, struct strbuf *keys_out);
+
+/* Look-ups by name; NULL when there is none. */
+const struct conf_provider *conf_provider(
+    const struct conf *conf, const char *name);
+const struct conf_route *conf_route(const struct conf *conf, const char *name);
+const struct conf_stream *conf_stream(
+    const struct conf *conf, const char *name);
+/* The provider's limits as `route` narrows them (the smaller of both). */
+struct conf_limit_set conf_lane_limits(const struct conf_route *route,
+    const struct conf_provider *provider);
+
+bool conf_cidr_contains(
+    const struct conf_cidr *cidr, const struct sockaddr *address);
+const char *conf_priority_name(enum conf_priority priority);
+
+/* Walks the key table for the manual page and the test of its completeness. */
+struct conf_key_doc {
+	const char *path;    /* "limits.message_size", "routes.NAME.next_hop" */
+	const char *type;    /* "size", "duration", "list of domains" */
+	const char *initial; /* default as text; "" = none, "required" */
+	const char *bounds;  /* "1..1000000"; "" = none */
+	const char *text;    /* what it is for, whole sentences */
+};
+void conf_keys_each(
+    void (*each)(const struct conf_key_doc *doc, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_SMTP_SESSION_H
+#define FLYBALL_SMTP_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "daemon/spool.h"
+#include "sink/envelope.h"
+
+/*
+ * The server's side of one SMTP session as a state machine without a socket:
+ * bytes in, replies out, callbacks for what takes time. RFC 5321, 6409, 2920,
+ * 3030, 3207, 4954, 6152, 6531, 3461, 2034/5248, 1870, 9422.
+ */
+struct smtp_session;
+
+struct auth_identity { /* a user who is who he says */
+	char *name;
+	char *stream;		      /* "" = by match */
+	struct conf_names sender_domains; /* n == 0: any */
+	struct rate rate;	      /* of submission; unlimited: window 0 */
+};
+
+struct session_ops {
+	/* Reply bytes; goes out at the end of the turn. */
+	void (*write)(void *arg, const char *data, size_t len);
+	/* After the 220 was written; answer with smtp_session_tls_done(). */
+	void (*start_tls)(void *arg);
+	/* Answer with smtp_session_auth_done(). Strings lent for the call. */
+	void (*check_password)(
+	    void *arg, const char *user, const char *password);
+	/* The message is whole. Classify into deliveries, keep, and answer
+	 * with smtp_session_submit_done(). Takes both. */
+	void (*submit)(
+	    void *arg, struct envelope *envelope_take, struct body *body_take);
+	struct body *(*body_new)(void *arg);
+	/* May this user submit n more recipients now (per-user rate)? */
+	bool (*may_submit)(void *arg, const struct auth_identity *who,
+	    unsigned n_recipients);
+	/* Close after what is written. `abusive`: delay this address. */
+	void (*close)(void *arg, const char *why, bool abusive);
+	/* A header field is wanted by some stream's match. */
+	void *arg;
+};
+
+struct session_setup {
+	const struct conf *conf;	    /* the session takes a reference */
+	const struct conf_listener *listener; /* within conf */
+	char client[64];		    /* address text, "[::1]" style */
+	bool is_trusted;		    /* in listener.trusted */
+	bool has_tls_context;		    /* STARTTLS can be offered */
+	bool is_tls;			    /* implicit TLS is up */
+	int64_t now_us;
+};
+
+struct smtp_session *smtp_session_new(
+    const struct session_setup *setup, const struct session_ops *ops);
+/* Free at any time but from within its own callbacks. */
+void smtp_session_free(struct smtp_session *s);
+void smtp_session_greet(struct smtp_session *s);
+
+/* Bytes of the client; returns how many it took. It takes none while it waits
+ * for an answer (TLS, password, commit): call again after the answer. */
+size_t smtp_session_input(
+    struct smtp_session *s, const char *data, size_t len, int64_t now_us);
+
+void smtp_session_tls_done(struct smtp_session *s, const char *tls_text);
+/* who NULL: refused; temporary: the users file can't be read (454). */
+void smtp_session_auth_done(struct smtp_session *s,
+    struct auth_identity *who_take, bool temporary);
+void smtp_session_submit_done(
+    struct smtp_session *s, enum spool_result result, uint64_t message);
+/* The daemon drains: 421 at the next command boundary. */
+void smtp_session_shutdown(struct smtp_session *s);
+/* The deadline passed: writes 421 4.4.2 and asks to be closed. */
+void smtp_session_timed_out(struct smtp_session *s);
+
+/* How long the peer may take for what is awaited now. */
+int64_t smtp_session_timeout_us(const struct smtp_session *s);
+bool smtp_session_is_idle(const struct smtp_session *s); /* no transaction */
+bool smtp_session_is_waiting(const struct smtp_session *s); /* for an answer */
+
+void auth_identity_free(struct auth_identity *who);
+
+#endif

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_SPOOL_H
+#define FLYBALL_SPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conf/conf.h"
+#include "sink/envelope.h"
+
+/*
+ * The mail on disk. One writer thread owns all changes and commits what has
+ * gathered in one LMDB transaction (group commit); any thread may read through
+ * a reader of its own. 250 is said only after `committed`.
+ *
+ * On disk below state_dir: lock, spool.mdb + spool.mdb-lock, bodies/XX/ID for
+ * contents over SPOOL_INLINE_MAX.
+ */
+#define SPOOL_INLINE_MAX 65536
+
+struct spool;
+
+/* ---- bodies while they arrive (any thread, one at a time) ---- */
+struct body; /* in memory up to SPOOL_INLINE_MAX, then a temporary file */
+struct body *body_new(struct spool *spool);
+/* -1: our disk failed; the body is broken, everything later fails too. */
+int body_add(struct body *b, const void *data, size_t len, struct err *err_out);
+uint64_t body_len(const struct body *b);
+/* Reads back any part; -1 on error. */
+ssize_t body_read(struct body *b, uint64_t offset, char *buf, size_t len);
+void body_free(struct body *b); /* removes its file if it wasn't submitted */
+
+/* ---- requests to the writer ---- */
+enum spool_result {
+	SPOOL_OK,
+	SPOOL_FULL,	/* 452 4.3.1: max_messages, max_bytes, min_free */
+	SPOOL_FAILED,	/* 451 4.3.0: the disk; alert */
+};
+
+/* What one recipient of a settled delivery comes to. */
+enum spool_fate {
+	SPOOL_KEEP,	 /* stays in its delivery */
+	SPOOL_DELIVERED, /* gone; a success DSN if asked */
+	SPOOL_FAILED_FOR_GOOD, /* gone; a failure DSN if wanted */
+	SPOOL_DROPPED,	 /* gone without a word */
+	SPOOL_MOVE, /* to a new delivery of its own (attempts, due below) */
+};
+struct spool_rcpt {
+	enum spool_fate fate;
+	char status[16]; /* enhanced code for the DSN, "" = derive */
+	char *reply;	 /* malloc'd or NULL; the spool frees it */
+};
+
+struct spool_request {
+	enum { SPOOL_SUBMIT, SPOOL_SETTLE } kind;
+	/* SUBMIT: the spool gives envelope.id, takes envelope and body. */
+	struct envelope envelope;
+	struct body *body;
+	/* SETTLE: rcpts[i] speaks of the i-th pending recipient of the stored
+	 * delivery; those behind n_rcpts are kept. */
+	uint64_t message;
+	uint32_t number;
+	struct spool_rcpt *rcpts; /* malloc'd; the spool frees it */
+	size_t n_rcpts;
+	uint32_t attempts;  /* of what is kept */
+	int64_t due_utc_us; /* of what is kept */
+	uint32_t move_attempts;
+	int64_t move_due_utc_us;
+	bool delay_warning; /* write a delayed DSN about what is kept */
+	char *next_hop;	    /* for Remote-MTA; malloc'd or NULL */
+	/* filled in for `committed` */
+	enum spool_result result;
+	struct err err;
+	void *owner; /* the requester's */
+	struct spool_request *next; /* private to the spool */
+};
+
+struct spool_ops {
+	/* All on the writer's thread, in commit order, after the sync. The
+	 * request's memory is the callee's again (spool_request_free). */
+	void (*committed)(struct spool_request *request, void *arg);
+	/* A delivery came into being: submission, DSN, MOVE, start-up scan.
+	 * `e` holds just this delivery, lent for the call. */
+	void (*added)(const struct envelope *e, void *arg);
+	/* The disk failed (or works again: err == NULL). */
+	void (*trouble)(const struct err *err, void *arg);
+	void *arg;
+};
+
+/*
+ * Opens (creates 0700), takes the lock, checks and migrates the schema, sweeps
+ * orphaned bodies. -1: another daemon has it, another owner, another version.
+ */
+struct spool *spool_open(
+    const struct conf *conf, const struct spool_ops *ops, struct err *err_out);
+/* Calls ops.added for every stored delivery in order of arrival; before
+ * spool_start(). */
+int spool_scan(struct spool *spool, struct err *err_out);
+int spool_start(struct spool *spool, struct err *err_out);
+void spool_stop(struct spool *spool); /* commits what is queued, joins */
+void spool_close(struct spool *spool);
+void spool_configure(struct spool *spool, const struct conf *conf); /* reload */
+
+/* Queues; takes the request (malloc'd). From any thread. */
+void spool_submit(struct spool *spool, struct spool_request *request_take);
+void spool_request_free(struct spool_request *request);
+
+/* ---- reading ---- */
+struct spool_reader; /* one for each thread */
+struct spool_reader *spool_reader_new(struct spool *spool, struct err *err_out);
+void spool_reader_free(struct spool_reader *r);
+
+struct spool_message { /* an envelope with the deliveries asked for + content */
+	struct envelope envelope;
+	char *body;   /* malloc'd inline content, or NULL: body_fd */
+	int body_fd;  /* -1, or the open body file */
+	uint64_t body_len;
+};
+/* One delivery and the content, for sending. 1 = not there (any more). */
+int spool_read_delivery(struct spool_reader *r, uint64_t message,
+    uint32_t number, struct spool_message *out, struct err *err_out);
+/* The envelope with all its deliveries, no content. */
+int spool_read_message(struct spool_reader *r, uint64_t message,
+    struct envelope *out, struct err *err_out);
+void spool_message_fini(struct spool_message *m);
+
+struct spool_stats {
+	uint64_t n_messages, n_deliveries, n_bytes;
+	uint64_t n_commits, n_committed; /* requests */
+	int64_t commit_us_total, commit_us_max;
+	uint64_t free_bytes; /* of the file system, at the last look */
+	bool is_failing;
+};
+void spool_stats(struct spool *spool, struct spool_stats *out); /* any thread */
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_SCHED_H
+#define FLYBALL_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "scheduler/reply_class.h"
+
+/*
+ * The scheduler: what leaves next, by which route, and if nothing, when to ask
+ * again and why. Pure: no clock, no I/O. All instants are monotonic
+ * microseconds given by the caller and never decrease. One thread owns it.
+ *
+ * Words: a *destination* is a provider, or within `other` one site (a
+ * recipient domain until its MX set is known); a *lane* is route x
+ * destination; a *flow* is the queue of one stream towards one destination.
+ * A delivery is one message x one destination.
+ *
+ * Life of a delivery: sched_add -> (plan says DISPATCH, up to n_recipients of
+ * its pending recipients, in stored order) -> sched_settle or sched_unuse.
+ */
+struct sched;
+
+struct sched *sched_new(const struct conf *conf, uint64_t seed);
+void sched_free(struct sched *s);
+/* Takes a new snapshot: rates keep what was spent, queued deliveries move to
+ * the flows that the new streams say; a stream that is gone becomes
+ * `default`. */
+void sched_reload(struct sched *s, const struct conf *conf, int64_t now_us);
+
+/* ---- in ---- */
+struct sched_delivery {
+	uint64_t message;   /* id; grows with arrival */
+	uint32_t number;    /* of the delivery within its message */
+	uint32_t n_pending; /* recipients that still have no final answer */
+	const char *stream;
+	const char *provider; /* conf name */
+	const char *site;     /* domain where provider is `other`, else "" */
+	int64_t expires_us;
+	int64_t due_us; /* not before; <= now: at once */
+	uint32_t attempts; /* made so far */
+};
+/* A stream or provider that isn't configured (any more) falls to `default` /
+ * `other`. */
+void sched_add(
+    struct sched *s, const struct sched_delivery *d, int64_t now_us);
+
+/* ---- out ---- */
+enum plan_kind {
+	PLAN_DISPATCH, /* gates are charged; answer with settle or unuse */
+	PLAN_EXPIRED,  /* older than spool.expire; the delivery is out of the
+			  scheduler, the caller writes the DSN */
+	PLAN_WAIT,     /* nothing until due_us (INT64_MAX: until told) */
+};
+
+enum gate {
+	GATE_NONE,	  /* nothing is queued */
+	GATE_RATE,	  /* provider rates */
+	GATE_CONNECTIONS, /* of the lane */
+	GATE_ROUTE_CONNECTIONS,
+	GATE_PAUSE,    /* by the operator */
+	GATE_NEXT_HOP, /* the route backs off */
+	GATE_RETRY,    /* its own retry time */
+};
+#define GATE_COUNT 7
+const char *gate_name(enum gate g);
+
+struct plan {
+	enum plan_kind kind;
+	uint64_t message;
+	uint32_t number;
+	uint32_t n_recipients; /* of the pending ones, to offer now */
+	uint32_t n_pending;
+	uint32_t attempts;	/* before this one */
+	unsigned route;		/* index into the snapshot's routes */
+	unsigned messages_per_connection; /* 0 = no limit */
+	const char *lane;	/* "ip-a/gmail"; valid until the next call */
+	const char *stream;
+	const char *provider;
+	enum gate gate; /* PLAN_WAIT: what holds the first one due */
+	int64_t due_us;
+};
+/* The cost of one call doesn't grow with the backlog. */
+void sched_plan(struct sched *s, int64_t now_us, struct plan *plan_out);
+
+/* ---- back: the verdict ---- */
+enum settle_next {
+	SETTLE_DONE,	/* no recipient is left: the delivery is gone */
+	SETTLE_REQUEUE, /* goes back first in line, unpunished */
+	SETTLE_RETRY,	/* attempts + 1, due by the retry schedule */
+};
+struct verdict {
+	uint64_t message;
+	uint32_t number;
+	uint32_t n_delivered; /* recipients with each fate */
+	uint32_t n_failed;
+	uint32_t n_deferred;
+	uint32_t n_pending;	/* that stay in this delivery afterwards */
+	enum settle_next next;
+	/* The reply that speaks for the transaction, for the lane: */
+	enum phase phase;
+	enum reply_class class;
+	enum blame blame;
+	int code;
+	const char *reply; /* raw text, kept as the lane's last refusal */
+};
+/*
+ * Ends a dispatch. Frees its connection; the tokens of recipients that were
+ * attempted stay spent. Returns when the delivery is due again (RETRY), or
+ * now_us.
+ */
+int64_t sched_verdict(
+    struct sched *s, const struct verdict *v, int64_t now_us);
+/* When `attempts` have been made, the next one is due at: with jitter drawn
+ * from the scheduler's seed. */
+int64_t sched_retry_at(struct sched *s, uint32_t attempts, int64_t now_us);
+
+/* The permit wasn't used (connection lost before MAIL): tokens are given
+ * back, the delivery goes back first in line, attempts unchanged. */
+void sched_unuse(
+    struct sched *s, uint64_t message, uint32_t number, int64_t now_us);
+
+/* The route's next hop can't be reached: backs off with jitter, doubling from
+ * backoff.first to backoff.max; any success ends it. Returns until when. */
+int64_t sched_route_down(
+    struct sched *s, unsigned route, const char *why, int64_t now_us);
+void sched_route_up(struct sched *s, unsigned route, int64_t now_us);
+
+/* ---- the operator ---- */
+enum pause_kind { PAUSE_ROUTE, PAUSE_PROVIDER, PAUSE_LANE, PAUSE_STREAM };
+int pause_kind_parse(const char *name); /* -1: none */
+const char *pause_kind_name(enum pause_kind kind);
+/* until_us INT64_MAX: until resumed. -1 with a hint when NAME isn't known. */
+int sched_pause(struct sched *s, enum pause_kind kind, const char *name,
+    int64_t until_us, const char *because, int64_t now_us,
+    struct err *err_out);
+int sched_resume(struct sched *s, enum pause_kind kind, const char *name,
+    int64_t now_us, struct err *err_out);
+/* Overrides the lane's configured rates; n_rates 0 = back to automatic. What
+ * was spent stays spent. A lane that doesn't exist yet but could is created. */
+int sched_rate_override(struct sched *s, const char *lane,
+    const struct rate *rates, size_t n_rates, int64_t until_us, int64_t now_us,
+    struct err *err_out);
+/* Due now, whatever its retry time; 0 when not queued or in flight. */
+bool sched_retry_now(
+    struct sched *s, uint64_t message, uint32_t number, int64_t now_us);
+/* Takes a queued delivery out (bounce, drop). False: unknown or in flight. */
+bool sched_remove(struct sched *s, uint64_t message, uint32_t number);
+
+/* ---- sight ---- */
+struct lane_view {
+	const char *name;   /* "ip-a/gmail" or "ip-a/other:example.net" */
+	const char *route;
+	const char *provider;
+	const char *site;
+	struct rate rates[CONF_RATES_MAX]; /* in force */
+	size_t n_rates;
+	bool is_overridden;
+	int64_t override_until_us;
+	int64_t tokens; /* that could leave now, all windows */
+	unsigned in_flight;
+	unsigned connections; /* limit, 0 = none */
+	uint64_t n_queued; /* deliveries that would leave by this lane */
+	uint64_t n_retrying;
+	uint64_t n_queued_recipients;
+	enum gate gate; /* what holds the first one in line */
+	int64_t held_since_us;
+	int64_t due_us;
+	const char *because; /* of a pause or back-off, else "" */
+	/* since start: */
+	uint64_t n_attempted, n_delivered, n_deferred, n_failed;
+	int64_t last_refusal_us; /* 0 = none */
+	int last_refusal_code;
+	enum reply_class last_refusal_class;
+	const char *last_refusal;
+	/* recipients delivered in the last whole ten seconds, per 10 s */
+	uint64_t recent_per_10s;
+};
+void sched_lanes_each(struct sched *s, int64_t now_us,
+    void (*each)(const struct lane_view *lane, void *arg), void *arg);
+bool sched_lane_get(struct sched *s, const char *name, int64_t now_us,
+    struct lane_view *out);
+
+struct queue_view {
+	uint64_t message;
+	uint32_t number;
+	uint32_t n_pending;
+	uint32_t attempts;
+	const char *stream;
+	const char *provider;
+	const char *site;
+	const char *lane; /* that it would leave, or is leaving, by */
+	enum { QUEUE_WAITING, QUEUE_DEFERRED, QUEUE_IN_FLIGHT } state;
+	uint64_t n_ahead; /* in its flow; only filled by sched_delivery_get */
+	int64_t due_us;
+	int64_t expires_us;
+};
+/* In order of arrival; each() returns false to stop. */
+void sched_queue_each(struct sched *s,
+    bool (*each)(const struct queue_view *q, void *arg), void *arg);
+bool sched_delivery_get(struct sched *s, uint64_t message, uint32_t number,
+    struct queue_view *out);
+
+/* Why a delivery or a lane waits: every gate with its state, the holding one
+ * first. Returns how many. */
+struct gate_view {
+	enum gate gate;
+	bool is_open;
+	int64_t since_us; /* when it closed; 0 = open */
+	int64_t until_us; /* INT64_MAX = nobody knows */
+	char text[200];	  /* in a postmaster's words */
+};
+size_t sched_why(struct sched *s, const char *lane, int64_t now_us,
+    struct gate_view out[GATE_COUNT]);
+
+struct sched_totals {
+	uint64_t n_deliveries; /* queued and in flight */
+	uint64_t n_recipients;
+	uint64_t n_in_flight;
+	uint64_t n_deferred;
+	uint64_t n_lanes;
+	int64_t oldest_message; /* id; 0 = none */
+};
+void sched_totals(const struct sched *s, struct sched_totals *out);
+
+struct pause_view {
+	enum pause_kind kind;
+	const char *name;
+	int64_t since_us, until_us;
+	const char *because;
+};
+void sched_pauses_each(struct sched *s,
+    void (*each)(const struct pause_view *p, void *arg), void *arg);
+
+struct route_view {
+	const char *name;
+	unsigned in_flight;
+	unsigned connections;
+	bool is_down;
+	int64_t down_until_us;
+	const char *why;
+};
+void sched_routes_each(struct sched *s,
+    void (*each)(const struct route_view *r, void *arg), void *arg);
+
+#endif

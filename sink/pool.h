@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_POOL_H
+#define FLYBALL_POOL_H
+
+#include <event2/event.h>
+
+#include "conf/conf.h"
+#include "sink/smtp_client.h"
+
+/*
+ * One I/O worker's connections to next hops: opens, reuses, idles and closes
+ * them. It decides nothing about rates: the governor sends a job only when a
+ * connection's place is free for it.
+ */
+struct pool;
+
+/* One dispatch on its way; the owner embeds or derives it by `arg`. */
+struct pool_job {
+	struct transaction transaction;
+	unsigned messages_per_connection; /* 0 = no limit */
+	int64_t started_us;
+	char peer[64]; /* next hop's address, filled in */
+	bool is_tls;
+	/* The connection never came to MAIL: permit unused, and
+	 * connect_reply/why tell what refused us. */
+	bool is_unused;
+	bool is_unreachable; /* no TCP, no banner, TLS policy not met */
+	int refusal_code;
+	char *refusal; /* malloc'd or NULL */
+	enum phase refusal_phase;
+	void *arg;
+};
+
+typedef void pool_done_fn(struct pool_job *job, void *arg);
+
+/* `done` is called once for each job, never from inside pool_send(). */
+struct pool *pool_new(struct event_base *base, pool_done_fn *done, void *arg);
+/* Routes by name keep their connections where next hop, TLS, source, ehlo and
+ * auth are unchanged; others finish what they do and close. */
+int pool_configure(
+    struct pool *p, const struct conf *conf, struct err *err_out);
+void pool_send(struct pool *p, unsigned route, struct pool_job *job);
+unsigned pool_n_busy(const struct pool *p);
+unsigned pool_n_open(const struct pool *p);
+/* No more idle connections kept: QUIT as soon as they are free. */
+void pool_drain(struct pool *p);
+void pool_free(struct pool *p); /* busy jobs end as lost */
+
+#endif
