@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_GOVERNOR_H
+#define FLYBALL_GOVERNOR_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "daemon/event_log.h"
+#include "daemon/spool.h"
+#include "scheduler/sched.h"
+
+/*
+ * The governor's thread: owns the scheduler, the event log and the admin
+ * socket. It turns plans into jobs for the workers, and their results into
+ * verdicts, settlements and events. All functions here are for that thread.
+ */
+struct governor;
+
+struct sched *governor_sched(struct governor *g);
+const struct conf *governor_conf(const struct governor *g);
+struct spool *governor_spool(struct governor *g);
+struct spool_reader *governor_reader(struct governor *g);
+struct event_log *governor_events(struct governor *g);
+struct event_base *governor_base(struct governor *g);
+int64_t governor_started_utc_us(const struct governor *g);
+/* Sessions and connections of all workers, at their last word. */
+struct governor_load {
+	unsigned n_sessions;
+	unsigned n_connections; /* to next hops */
+	uint64_t n_accepted;	/* messages since start */
+	uint64_t n_delivered, n_deferred, n_failed; /* recipients since start */
+};
+void governor_load(const struct governor *g, struct governor_load *out);
+
+/* The scheduler was changed: plan again in this turn. */
+void governor_wake(struct governor *g);
+
+/* Takes all recipients of a queued delivery out: bounced (with a DSN that
+ * gives `reply`) or dropped without a word. False: unknown or in flight. */
+bool governor_bounce(
+    struct governor *g, uint64_t message, uint32_t number, const char *reply);
+bool governor_drop(struct governor *g, uint64_t message, uint32_t number);
+
+/* Reads the configuration file again. -1: it has mistakes (all in errors_out),
+ * and the old one goes on. notes_out: keys that need a restart. */
+int governor_reload(struct governor *g, struct strbuf *errors_out,
+    struct strbuf *notes_out);
+/* As SIGTERM: no new mail, what is in flight ends, then the process does. */
+void governor_drain(struct governor *g);
+
+#endif
