@@ -113,6 +113,7 @@ enum phase smtp_client_phase(const struct smtp_client *c);
 int64_t smtp_client_timeout_us(const struct smtp_client *c);
 bool smtp_client_is_tls(const struct smtp_client *c);
 unsigned smtp_client_n_sent(const struct smtp_client *c); /* transactions */
+unsigned smtp_client_n_replies(const struct smtp_client *c); /* read so far */
 /* The reply that refused us before READY (banner, EHLO, TLS, AUTH); "" while
  * there is none. Its code is 0 when it was no reply. */
 const char *smtp_client_refusal(const struct smtp_client *c, int *code_out);
