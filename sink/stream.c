@@ -72,6 +72,7 @@ static _Thread_local char read_buffer[STREAM_READ_MAX];
 
 static void end_stream(struct stream *s, enum stream_end how);
 static void flush(struct stream *s);
+static void end_turn(struct stream *s);
 
 /* ---- life ---- */
 
@@ -199,11 +200,16 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	snprintf(s->error, sizeof(s->error), "timed out");
+	s->deadline_us = 0;
 	enter(s);
-	if (s->state == STREAM_LINGERING)
-		stream_free(s);
-	else
+	if (s->state == STREAM_OPEN) {
+		/* The owner may still say good-bye: 421, QUIT. */
+		s->ops->ended(s->arg, STREAM_TIMEOUT);
+		if (!s->is_dead)
+			end_turn(s);
+	} else {
 		end_stream(s, STREAM_TIMEOUT);
+	}
 	leave(s);
 }
 

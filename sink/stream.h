@@ -36,7 +36,8 @@ struct stream_ops {
 	void (*tls_done)(void *arg, bool ok);
 	/* Output fell below the low-water mark (64 KiB). May be NULL. */
 	void (*writable)(void *arg);
-	/* Over. The stream still must be freed, by stream_free(), any time. */
+	/* Over; the stream still must be freed, any time. After a TIMEOUT of
+	 * an open stream a last word may be written: stream_free_flush(). */
 	void (*ended)(void *arg, enum stream_end how);
 };
 

@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,13 +88,19 @@ tls_server_context(const struct conf_tls *tls, struct err *err_out)
 /* ---- client ---- */
 
 /* The route's last session lives with its context. */
+static int slot;
+static pthread_once_t slot_once = PTHREAD_ONCE_INIT;
+
+static void
+make_slot(void)
+{
+	slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
 static int
 session_slot(void)
 {
-	static int slot = -1;
-
-	if (slot < 0)
-		slot = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	pthread_once(&slot_once, make_slot);
 	return slot;
 }
 

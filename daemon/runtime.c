@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Makes a configuration ready to run, so that a reload can fail as a whole
+ * before anything has changed: server certificates, the trust of each route,
+ * the index of domains, and a listening socket for each listener and worker.
+ */
+#include "daemon/runtime.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "conf/base/xalloc.h"
+#include "sink/tls.h"
+
+#define BACKLOG 1024
+
+/* ---- listening ---- */
+
+static void
+socket_unref(struct listen_socket *l)
+{
+	if (l == NULL || --l->refs > 0)
+		return;
+	for (unsigned i = 0; i < l->n_fds; i++)
+		if (l->fds[i] >= 0)
+			close(l->fds[i]);
+	free(l->fds);
+	free(l->text);
+	free(l->address);
+	free(l);
+}
+
+static int
+parse_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out,
+    socklen_t *len_out, struct err *err_out)
+{
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM };
+	struct addrinfo *found;
+	char port[8];
+	int result;
+
+	snprintf(port, sizeof(port), "%u", e->port);
+	result = getaddrinfo(e->host, port, &hints, &found);
+	if (result != 0)
+		return err_set(err_out, "listen %s: %s", e->text,
+		    gai_strerror(result));
+	memcpy(out, found->ai_addr, found->ai_addrlen);
+	*len_out = found->ai_addrlen;
+	freeaddrinfo(found);
+	return 0;
+}
+
+/* Without SO_REUSEPORT it fails when anybody else has the address, even one
+ * that would share it: two daemons must not split one port. */
+static int
+bind_one(const struct sockaddr *to, socklen_t len, bool is_shared)
+{
+	int fd = socket(
+	    to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int on = 1;
+	int saved;
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (is_shared)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (bind(fd, to, len) == 0 && (!is_shared || listen(fd, BACKLOG) == 0))
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+static void
+describe_socket(struct listen_socket *l, const struct conf_endpoint *e)
+{
+	struct sockaddr_storage bound = { 0 };
+	socklen_t len = sizeof(bound);
+	unsigned port = e->port;
+
+	if (getsockname(l->fds[0], (struct sockaddr *)&bound, &len) == 0)
+		port = ntohs(bound.ss_family == AF_INET6
+			? ((struct sockaddr_in6 *)&bound)->sin6_port
+			: ((struct sockaddr_in *)&bound)->sin_port);
+	l->address = xasprintf(
+	    strchr(e->host, ':') ? "[%s]:%u" : "%s:%u", e->host, port);
+}
+
+static struct listen_socket *
+socket_new(
+    const struct conf_endpoint *e, unsigned n_workers, struct err *err_out)
+{
+	struct listen_socket *l = xcalloc(1, sizeof(*l));
+	struct sockaddr_storage to;
+	socklen_t len = 0;
+	int probe = -1;
+
+	l->refs = 1;
+	l->text = xstrdup(e->text);
+	l->fds = xcalloc(n_workers, sizeof(int));
+	memset(l->fds, 0xff, n_workers * sizeof(int));
+	if (parse_endpoint(e, &to, &len, err_out) < 0)
+		goto fail;
+	l->n_fds = n_workers;
+	probe = bind_one((struct sockaddr *)&to, len, false);
+	if (probe < 0) {
+		err_sys(err_out, "listen %s", e->text);
+		goto fail;
+	}
+	close(probe);
+	for (unsigned i = 0; i < n_workers; i++) {
+		l->fds[i] = bind_one((struct sockaddr *)&to, len, true);
+		if (l->fds[i] < 0) {
+			err_sys(err_out, "listen %s", e->text);
+			goto fail;
+		}
+		/* Port 0: the others share what the first one got. */
+		len = sizeof(to);
+		getsockname(l->fds[i], (struct sockaddr *)&to, &len);
+	}
+	describe_socket(l, e);
+	return l;
+fail:
+	socket_unref(l);
+	return NULL;
+}
+
+static struct listen_socket *
+socket_carry_over(const struct runtime *old, const char *text)
+{
+	for (size_t i = 0; old != NULL && i < old->conf->n_listeners; i++)
+		if (strcmp(old->sockets[i]->text, text) == 0) {
+			old->sockets[i]->refs++;
+			return old->sockets[i];
+		}
+	return NULL;
+}
+
+/* ---- the whole ---- */
+
+static int
+check_routes(const struct conf *conf, struct err *err_out)
+{
+	for (size_t i = 0; i < conf->n_routes; i++) {
+		SSL_CTX *context =
+		    tls_client_context(&conf->routes[i], err_out);
+
+		if (context == NULL)
+			return -1;
+		tls_client_context_free(context);
+	}
+	return 0;
+}
+
+static int
+make_sockets(struct runtime *rt, const struct runtime *old,
+    unsigned n_workers, struct err *err_out)
+{
+	const struct conf *conf = rt->conf;
+
+	rt->sockets = xcalloc(conf->n_listeners, sizeof(*rt->sockets));
+	for (size_t i = 0; i < conf->n_listeners; i++) {
+		const struct conf_endpoint *e = &conf->listeners[i].listen;
+
+		rt->sockets[i] = socket_carry_over(old, e->text);
+		if (rt->sockets[i] == NULL)
+			rt->sockets[i] = socket_new(e, n_workers, err_out);
+		if (rt->sockets[i] == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+struct runtime *
+runtime_new(const struct conf *conf, const struct runtime *old,
+    unsigned n_workers, struct err *err_out)
+{
+	struct runtime *rt = xcalloc(1, sizeof(*rt));
+
+	rt->refs = 1;
+	rt->conf = conf_ref(conf);
+	rt->index = destination_index_new(conf);
+	if (*conf->tls.certificate != '\0') {
+		rt->server_tls = tls_server_context(&conf->tls, err_out);
+		if (rt->server_tls == NULL)
+			goto fail;
+	}
+	if (check_routes(conf, err_out) < 0 ||
+	    make_sockets(rt, old, n_workers, err_out) < 0)
+		goto fail;
+	return rt;
+fail:
+	runtime_unref(rt);
+	return NULL;
+}
+
+struct runtime *
+runtime_ref(struct runtime *rt)
+{
+	atomic_fetch_add(&rt->refs, 1);
+	return rt;
+}
+
+/* Closing a socket that a worker still accepts on would be a race, so the
+ * sockets go with the governor's reference, which is dropped last. */
+void
+runtime_unref(struct runtime *rt)
+{
+	if (rt == NULL || atomic_fetch_sub(&rt->refs, 1) > 1)
+		return;
+	for (size_t i = 0; rt->sockets && i < rt->conf->n_listeners; i++)
+		socket_unref(rt->sockets[i]);
+	free(rt->sockets);
+	SSL_CTX_free(rt->server_tls);
+	destination_index_free(rt->index);
+	conf_unref(rt->conf);
+	free(rt);
+}

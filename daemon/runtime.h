@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_RUNTIME_H
+#define FLYBALL_RUNTIME_H
+
+#include <openssl/ssl.h>
+
+#include "conf/conf.h"
+#include "scheduler/destination.h"
+
+/*
+ * What one configuration needs to run: the snapshot and all that can fail
+ * about it (certificates, listening sockets), made before anything is swapped.
+ * Immutable, reference-counted; sessions keep the one they began with.
+ */
+struct listen_socket {
+	int refs;      /* of runtimes; touched by the governor's thread only */
+	char *text;    /* as configured */
+	char *address; /* as bound: the real port */
+	int *fds;      /* one a worker (SO_REUSEPORT) */
+	unsigned n_fds;
+};
+
+struct runtime {
+	_Atomic int refs;
+	const struct conf *conf;
+	struct destination_index *index;
+	SSL_CTX *server_tls; /* NULL: no certificate given */
+	struct listen_socket **sockets; /* one for each of conf->listeners */
+};
+
+/* Takes over sockets of `old` (may be NULL) that are listened on again. NULL:
+ * a certificate or address that can't be used. Takes a reference on conf. */
+struct runtime *runtime_new(const struct conf *conf,
+    const struct runtime *old, unsigned n_workers, struct err *err_out);
+struct runtime *runtime_ref(struct runtime *rt);
+/* The last reference of sockets must go on the governor's thread: it keeps
+ * the runtime in force, and the one before until the workers left it. */
+void runtime_unref(struct runtime *rt);
+
+#endif
