@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_JOB_H
+#define FLYBALL_JOB_H
+
+#include "daemon/mailbox.h"
+#include "daemon/spool.h"
+#include "sink/pool.h"
+
+/*
+ * One dispatch on its way: made by the governor out of a plan, filled by a
+ * worker, and given back with results. Whoever has it owns all of it.
+ */
+enum job_fate {
+	JOB_TRIED, /* pool.transaction tells, or pool.is_unused */
+	JOB_GONE,  /* the spool doesn't have the delivery (any more) */
+	JOB_DISK,  /* the spool couldn't be read: err */
+};
+
+struct job {
+	struct letter letter;
+	struct pool_job pool;
+	uint64_t message;
+	uint32_t number;
+	uint32_t n_recipients; /* to offer */
+	uint32_t n_pending;    /* of the stored delivery */
+	uint32_t attempts;     /* before this one */
+	unsigned route;	       /* index in the snapshot in force at the worker */
+	char *route_name;
+	char *lane;
+	unsigned worker;
+	struct spool_message content;
+	enum job_fate fate;
+	struct err err;
+};
+
+void job_free(struct job *job);
+
+#endif

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One server session on its socket: feeds the session's machine from the
+ * stream, keeps its deadlines, and carries what takes time (passwords, the
+ * commit) to other threads and back.
+ *
+ * The subtle rule: an answer from another thread may come when the client is
+ * long gone. So a session that awaits one outlives its stream (`stream` is
+ * NULL then) and goes with the answer.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include <arpa/inet.h>
+
+#include "conf/base/address.h"
+#include "conf/base/clock.h"
+#include "conf/base/xalloc.h"
+#include "daemon/smtp_session.h"
+#include "daemon/submission.h"
+#include "daemon/worker_private.h"
+#include "sink/stream.h"
+#include "sink/tls.h"
+
+struct session_io {
+	struct session_io *prev, *next; /* in worker->sessions */
+	struct worker *worker;
+	const struct conf *conf; /* as it was at the start */
+	const struct conf_listener *listener;
+	struct stream *stream; /* NULL: the client is gone */
+	struct smtp_session *smtp;
+	struct sockaddr_storage peer;
+	char client[64];
+	unsigned n_awaited;  /* answers under way in other threads */
+	bool has_moved;	     /* a reply was written: the deadline moves */
+	bool is_closing;     /* after what is written */
+	bool is_abusive;
+	bool is_stepping; /* the machine is on the stack */
+};
+
+/* An answer on its way back to the session's worker. */
+struct answer {
+	struct letter letter; /* kind says which */
+	struct session_io *session;
+	struct auth_identity *who;
+	bool is_temporary;
+	enum spool_result result;
+	uint64_t message;
+};
+
+static const struct stream_ops session_stream_ops;
+
+/* ---- life ---- */
+
+static void
+session_release(struct session_io *s)
+{
+	struct worker *w = s->worker;
+
+	if (s->n_awaited > 0 || s->stream != NULL)
+		return;
+	DL_DELETE(w->sessions, s);
+	w->n_sessions--;
+	atomic_fetch_sub(&w->shared->n_sessions, 1);
+	smtp_session_free(s->smtp);
+	conf_unref(s->conf);
+	free(s);
+	worker_check_drained(w);
+}
+
+/* The client is gone, or shall go once what is written is out. */
+static void
+session_close(struct session_io *s, bool flush)
+{
+	struct worker *w = s->worker;
+
+	if (s->stream == NULL)
+		return;
+	if (s->is_abusive)
+		peer_penalise(w->shared->peers,
+		    (struct sockaddr *)&s->peer, clock_mono_us(),
+		    s->conf->limits.penalty_us);
+	peer_release(w->shared->peers, (struct sockaddr *)&s->peer);
+	if (flush)
+		stream_free_flush(s->stream);
+	else
+		stream_free(s->stream);
+	s->stream = NULL;
+	session_release(s);
+}
+
+/* After any step of the machine; may free s. */
+static void
+session_after(struct session_io *s)
+{
+	if (s->stream == NULL) {
+		session_release(s);
+		return;
+	}
+	if (s->is_closing) {
+		session_close(s, true);
+		return;
+	}
+	/* Nobody is to blame for the time that our own disk takes. */
+	if (smtp_session_is_waiting(s->smtp))
+		stream_set_timeout(s->stream, 0);
+	else if (s->has_moved)
+		stream_set_timeout(
+		    s->stream, smtp_session_timeout_us(s->smtp));
+	s->has_moved = false;
+}
+
+/* ---- the machine's wishes ---- */
+
+static void
+on_write(void *arg, const char *data, size_t len)
+{
+	struct session_io *s = arg;
+
+	s->has_moved = true;
+	if (s->stream != NULL)
+		stream_write(s->stream, data, len);
+}
+
+static void
+on_close(void *arg, const char *why, bool abusive)
+{
+	struct session_io *s = arg;
+
+	log_debug("session_end", LOG_STR("client", s->client),
+	    LOG_STR("why", why));
+	s->is_closing = true;
+	s->is_abusive = abusive;
+}
+
+static void
+on_start_tls(void *arg)
+{
+	struct session_io *s = arg;
+
+	/* A renewed certificate holds for old sessions' STARTTLS too. */
+	stream_start_tls(s->stream, SSL_new(s->worker->rt->server_tls), true);
+}
+
+static void
+deliver_auth(struct session_io *s, struct auth_identity *who, bool temporary)
+{
+	bool was_stepping = s->is_stepping;
+
+	s->n_awaited--;
+	if (s->stream == NULL) {
+		auth_identity_free(who);
+		session_release(s);
+		return;
+	}
+	s->is_stepping = true;
+	smtp_session_auth_done(s->smtp, who, temporary);
+	s->is_stepping = was_stepping;
+	if (was_stepping)
+		return;
+	stream_resume(s->stream);
+	session_after(s);
+}
+
+/* On a thread of the password pool, or, for a remembered one, on ours. */
+static void
+on_password_checked(struct auth_identity *who_take, bool temporary, void *arg)
+{
+	struct session_io *s = arg;
+	struct answer *answer;
+
+	if (pthread_equal(pthread_self(), s->worker->thread)) {
+		deliver_auth(s, who_take, temporary);
+		return;
+	}
+	answer = xcalloc(1, sizeof(*answer));
+	answer->session = s;
+	answer->who = who_take;
+	answer->is_temporary = temporary;
+	mailbox_post(
+	    s->worker->mailbox, &answer->letter, WORKER_AUTHENTICATED);
+}
+
+static void
+on_check_password(void *arg, const char *user, const char *password)
+{
+	struct session_io *s = arg;
+
+	s->n_awaited++;
+	auth_check(s->worker->shared->auth, user, password,
+	    on_password_checked, s);
+}
+
+static struct body *
+on_body_new(void *arg)
+{
+	struct session_io *s = arg;
+
+	return body_new(s->worker->shared->spool);
+}
+
+static bool
+on_may_submit(
+    void *arg, const struct auth_identity *who, unsigned n_recipients)
+{
+	struct session_io *s = arg;
+
+	return rate_limiter_take(s->worker->shared->submissions, who->name,
+	    &who->rate, n_recipients, clock_mono_us());
+}
+
+static const char *
+find_header(const char *name, void *arg)
+{
+	struct session_io *s = arg;
+
+	return smtp_session_header(s->smtp, name);
+}
+
+static const struct conf_stream *
+choose_stream(struct session_io *s, const struct envelope *e)
+{
+	const struct auth_identity *who = smtp_session_identity(s->smtp);
+	char domain[ADDRESS_DOMAIN_MAX + 1] = "";
+	struct message_facts facts = {
+		.user = who ? who->name : "",
+		.user_stream = who && who->stream ? who->stream : "",
+		.sender_domain = domain,
+		.listener = s->listener->listen.text,
+		.header = find_header,
+		.arg = s,
+	};
+
+	if (*e->sender != '\0' &&
+	    domain_normalise(address_domain(e->sender), domain) < 0)
+		*domain = '\0';
+	return stream_match(s->worker->rt->conf, &facts);
+}
+
+static void
+on_submit(void *arg, struct envelope *envelope_take, struct body *body_take)
+{
+	struct session_io *s = arg;
+	struct spool_request *request = xcalloc(1, sizeof(*request));
+	struct envelope *e = &request->envelope;
+
+	request->kind = SPOOL_SUBMIT;
+	*e = *envelope_take;
+	*envelope_take = (struct envelope){ 0 };
+	request->body = body_take;
+	request->owner = s;
+	free(e->stream);
+	e->stream = xstrdup(choose_stream(s, e)->name);
+	e->arrived_utc_us = clock_utc_us();
+	submission_split(e, s->worker->rt->index);
+	s->n_awaited++;
+	spool_submit(s->worker->shared->spool, request);
+}
+
+/* ---- answers ---- */
+
+void
+worker_committed(struct spool_request *request_take)
+{
+	struct session_io *s = request_take->owner;
+	struct answer *answer = xcalloc(1, sizeof(*answer));
+
+	answer->session = s;
+	answer->result = request_take->result;
+	answer->message = request_take->envelope.id;
+	spool_request_free(request_take);
+	mailbox_post(s->worker->mailbox, &answer->letter, WORKER_COMMITTED);
+}
+
+static void
+deliver_commit(
+    struct session_io *s, enum spool_result result, uint64_t message)
+{
+	s->n_awaited--;
+	if (result == SPOOL_OK)
+		atomic_fetch_add(&s->worker->shared->n_accepted, 1);
+	if (s->stream == NULL) {
+		session_release(s);
+		return;
+	}
+	smtp_session_submit_done(s->smtp, result, message);
+	stream_resume(s->stream);
+	session_after(s);
+}
+
+void
+session_io_answer(struct letter *letter_take)
+{
+	struct answer *answer = (struct answer *)letter_take;
+
+	if (letter_take->kind == WORKER_COMMITTED)
+		deliver_commit(
+		    answer->session, answer->result, answer->message);
+	else
+		deliver_auth(
+		    answer->session, answer->who, answer->is_temporary);
+	free(answer);
+}
+
+/* ---- the stream's news ---- */
+
+static size_t
+on_input(void *arg, const char *data, size_t len)
+{
+	struct session_io *s = arg;
+	size_t used;
+
+	s->is_stepping = true;
+	used = smtp_session_input(s->smtp, data, len, clock_mono_us());
+	s->is_stepping = false;
+	session_after(s);
+	return used;
+}
+
+static void
+greet(struct session_io *s)
+{
+	s->is_stepping = true;
+	smtp_session_greet(s->smtp);
+	s->is_stepping = false;
+	session_after(s);
+}
+
+static void
+session_begin(struct session_io *s, bool is_tls)
+{
+	static const struct session_ops template = {
+		.write = on_write,
+		.start_tls = on_start_tls,
+		.check_password = on_check_password,
+		.submit = on_submit,
+		.body_new = on_body_new,
+		.may_submit = on_may_submit,
+		.close = on_close,
+	};
+	struct session_ops ops = template;
+	struct session_setup setup = { .conf = s->conf,
+		.listener = s->listener,
+		.has_tls_context = s->worker->rt->server_tls != NULL,
+		.is_tls = is_tls,
+		.now_us = clock_mono_us() };
+
+	ops.arg = s;
+	snprintf(setup.client, sizeof(setup.client), "%s", s->client);
+	for (size_t i = 0; i < s->listener->n_trusted; i++)
+		setup.is_trusted |= conf_cidr_contains(
+		    &s->listener->trusted[i], (struct sockaddr *)&s->peer);
+	s->smtp = smtp_session_new(&setup, &ops);
+}
+
+static void
+on_tls_done(void *arg, bool ok)
+{
+	struct session_io *s = arg;
+	char text[128];
+
+	if (!ok) {
+		log_info("tls_failed", LOG_STR("client", s->client),
+		    LOG_STR("error", stream_error(s->stream)));
+		session_close(s, false);
+		return;
+	}
+	tls_describe(stream_ssl(s->stream), text, sizeof(text));
+	if (s->smtp == NULL) { /* implicit TLS: the session begins now */
+		session_begin(s, true);
+		greet(s);
+		return;
+	}
+	smtp_session_tls_done(s->smtp, text);
+	s->has_moved = true;
+	session_after(s);
+}
+
+static void
+on_ended(void *arg, enum stream_end how)
+{
+	struct session_io *s = arg;
+
+	if (how == STREAM_TIMEOUT && s->smtp != NULL) {
+		smtp_session_timed_out(s->smtp);
+		session_close(s, true);
+		return;
+	}
+	session_close(s, false);
+}
+
+static const struct stream_ops session_stream_ops = {
+	.input = on_input,
+	.tls_done = on_tls_done,
+	.ended = on_ended,
+};
+
+static void
+describe_client(struct session_io *s)
+{
+	const struct sockaddr_in *v4 = (struct sockaddr_in *)&s->peer;
+	const struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&s->peer;
+	char text[INET6_ADDRSTRLEN] = "";
+
+	if (s->peer.ss_family == AF_INET) {
+		inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
+		snprintf(s->client, sizeof(s->client), "[%s]", text);
+	} else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, text,
+		    sizeof(text));
+		snprintf(s->client, sizeof(s->client), "[%s]", text);
+	} else {
+		inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
+		snprintf(s->client, sizeof(s->client), "[IPv6:%s]", text);
+	}
+}
+
+void
+session_io_start(struct worker *w, int fd, const struct sockaddr *peer,
+    const struct conf_listener *listener)
+{
+	struct session_io *s = xcalloc(1, sizeof(*s));
+
+	s->worker = w;
+	s->conf = conf_ref(w->rt->conf);
+	s->listener = listener;
+	memcpy(&s->peer, peer,
+	    peer->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					: sizeof(struct sockaddr_in));
+	describe_client(s);
+	DL_APPEND(w->sessions, s);
+	w->n_sessions++;
+	atomic_fetch_add(&w->shared->n_sessions, 1);
+	s->stream = stream_new(w->base, fd, &session_stream_ops, s);
+	if (listener->tls == LISTENER_TLS_IMPLICIT) {
+		stream_set_timeout(
+		    s->stream, s->conf->limits.command_timeout_us);
+		stream_start_tls(
+		    s->stream, SSL_new(w->rt->server_tls), true);
+		return;
+	}
+	session_begin(s, false);
+	greet(s);
+}
+
+void
+session_io_shutdown_all(struct worker *w)
+{
+	struct session_io *s, *next;
+
+	DL_FOREACH_SAFE(w->sessions, s, next)
+	{
+		if (s->smtp == NULL || s->stream == NULL)
+			continue;
+		s->is_stepping = true;
+		smtp_session_shutdown(s->smtp);
+		s->is_stepping = false;
+		session_after(s);
+	}
+}
+
+/* The threads that could still answer are stopped already. */
+void
+session_io_free_all(struct worker *w)
+{
+	struct session_io *s, *next;
+
+	DL_FOREACH_SAFE(w->sessions, s, next)
+	{
+		s->n_awaited = 0;
+		if (s->stream != NULL)
+			session_close(s, true);
+		else
+			session_release(s);
+	}
+}
