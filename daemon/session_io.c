@@ -383,6 +383,10 @@ on_ended(void *arg, enum stream_end how)
 {
 	struct session_io *s = arg;
 
+	if (s->is_stepping) { /* the machine is on the stack: not now */
+		s->is_closing = true;
+		return;
+	}
 	if (how == STREAM_TIMEOUT && s->smtp != NULL) {
 		smtp_session_timed_out(s->smtp);
 		session_close(s, true);
@@ -461,18 +465,14 @@ session_io_shutdown_all(struct worker *w)
 	}
 }
 
-/* The threads that could still answer are stopped already. */
+/* Those that await an answer end with it; the rest at once. */
 void
-session_io_free_all(struct worker *w)
+session_io_close_all(struct worker *w)
 {
 	struct session_io *s, *next;
 
 	DL_FOREACH_SAFE(w->sessions, s, next)
 	{
-		s->n_awaited = 0;
-		if (s->stream != NULL)
-			session_close(s, true);
-		else
-			session_release(s);
+		session_close(s, true);
 	}
 }

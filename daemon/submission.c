@@ -7,6 +7,7 @@
  */
 #include "daemon/submission.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>

@@ -164,6 +164,11 @@ receive(struct letter *letter_take, void *arg)
 	case WORKER_DRAIN:
 		drain(w);
 		break;
+	case WORKER_HALT:
+		pool_abort(w->pool);
+		session_io_close_all(w);
+		worker_check_drained(w);
+		break;
 	case WORKER_STOP:
 		event_base_loopbreak(w->base);
 		break;
@@ -184,7 +189,7 @@ run(void *arg)
 	acceptors_configure(w);
 	event_base_loop(w->base, EVLOOP_NO_EXIT_ON_EMPTY);
 	acceptors_stop(w);
-	session_io_free_all(w);
+	session_io_close_all(w);
 	pool_free(w->pool);
 	w->pool = NULL;
 	return NULL;
@@ -241,23 +246,30 @@ worker_configure(struct worker *w, struct runtime *rt)
 	mailbox_post(w->mailbox, &letter->letter, WORKER_CONFIGURE);
 }
 
+static void
+post_bare(struct worker *w, enum worker_letter kind)
+{
+	mailbox_post(w->mailbox, xcalloc(1, sizeof(struct letter)), kind);
+}
+
 void
 worker_drain(struct worker *w)
 {
-	struct letter *letter = xcalloc(1, sizeof(*letter));
+	post_bare(w, WORKER_DRAIN);
+}
 
-	mailbox_post(w->mailbox, letter, WORKER_DRAIN);
+void
+worker_halt(struct worker *w)
+{
+	post_bare(w, WORKER_HALT);
 }
 
 void
 worker_stop(struct worker *w)
 {
-	struct letter *letter;
-
 	if (w == NULL || !w->is_running)
 		return;
-	letter = xcalloc(1, sizeof(*letter));
-	mailbox_post(w->mailbox, letter, WORKER_STOP);
+	post_bare(w, WORKER_STOP);
 	pthread_join(w->thread, NULL);
 	w->is_running = false;
 }

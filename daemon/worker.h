@@ -47,7 +47,10 @@ void worker_configure(struct worker *w, struct runtime *rt);
 /* No new sessions; those that are idle end with 421, the rest when they are;
  * then GOVERNOR_DRAINED. */
 void worker_drain(struct worker *w);
-void worker_stop(struct worker *w); /* joins; busy jobs come back as lost */
+/* The drain took too long: jobs come back as lost, sessions end. */
+void worker_halt(struct worker *w);
+/* Joins. After GOVERNOR_DRAINED, and when no answers are under way. */
+void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
 /* The spool's answer to a submission: from the spool's thread. */
 void worker_committed(struct spool_request *request_take);

@@ -13,6 +13,7 @@ enum worker_letter {
 	WORKER_AUTHENTICATED,
 	WORKER_CONFIGURE,
 	WORKER_DRAIN,
+	WORKER_HALT,
 	WORKER_STOP,
 };
 
@@ -43,7 +44,7 @@ void session_io_start(struct worker *w, int fd, const struct sockaddr *peer,
 /* WORKER_COMMITTED and WORKER_AUTHENTICATED. */
 void session_io_answer(struct letter *letter_take);
 void session_io_shutdown_all(struct worker *w); /* 421 at the next boundary */
-void session_io_free_all(struct worker *w);
+void session_io_close_all(struct worker *w);
 
 /* acceptor.c: the worker's listening sockets. */
 void acceptors_configure(struct worker *w);

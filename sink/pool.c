@@ -787,13 +787,19 @@ pool_drain(struct pool *p)
 }
 
 void
+pool_abort(struct pool *p)
+{
+	pool_drain(p);
+	while (p->all != NULL)
+		conn_lost(p->all, "flyball is stopping");
+}
+
+void
 pool_free(struct pool *p)
 {
 	if (p == NULL)
 		return;
-	pool_drain(p);
-	while (p->all != NULL)
-		conn_lost(p->all, "flyball is stopping");
+	pool_abort(p);
 	on_finished(-1, 0, p);
 	event_del(&p->finished_event);
 	for (size_t i = 0; i < p->n_ways; i++)

@@ -44,6 +44,7 @@ unsigned pool_n_busy(const struct pool *p);
 unsigned pool_n_open(const struct pool *p);
 /* No more idle connections kept: QUIT as soon as they are free. */
 void pool_drain(struct pool *p);
-void pool_free(struct pool *p); /* busy jobs end as lost */
+void pool_abort(struct pool *p); /* busy jobs end as lost */
+void pool_free(struct pool *p);	 /* as abort, then gone */
 
 #endif

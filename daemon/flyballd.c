@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * flyballd: reads the configuration, makes the daemon and runs it in the
+ * foreground. Everything that can be wrong at the start is said in one line on
+ * stderr, with exit status 1; wrong usage exits with 2.
+ */
+#include <event2/thread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "conf/base/strbuf.h"
+#include "conf/conf.h"
+#include "daemon/governor_run.h"
+
+#define DEFAULT_FILE FLYBALL_SYSCONFDIR "/flyball/flyball.yaml"
+
+static void
+usage(FILE *to)
+{
+	fputs("usage: flyballd [-c FILE] [-t] [-V]\n"
+	      "  -c FILE  configuration (default " DEFAULT_FILE ")\n"
+	      "  -t       check the configuration and exit\n"
+	      "  -V       print the version and exit\n",
+	    to);
+}
+
+/* Each session and connection is a descriptor: take what we may have. */
+static void
+raise_descriptor_limit(const struct conf *conf)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	if (limit.rlim_cur < (rlim_t)conf->limits.sessions + 256)
+		log_warn("descriptors", LOG_INT("limit", limit.rlim_cur),
+		    LOG_INT("limits.sessions", conf->limits.sessions),
+		    LOG_STR("hint", "raise LimitNOFILE of the service"));
+}
+
+static int
+run(const struct conf *conf)
+{
+	struct err err = { .text = "" };
+	struct governor *g;
+	int result = 1;
+
+	signal(SIGPIPE, SIG_IGN);
+	log_init(conf->daemon.log.level, conf->daemon.log.format);
+	raise_descriptor_limit(conf);
+	if (evthread_use_pthreads() < 0)
+		return 1;
+	g = governor_new(conf, &err);
+	if (g != NULL && governor_run(g, &err) == 0)
+		result = 0;
+	if (result != 0)
+		fprintf(stderr, "flyballd: %s\n", err.text);
+	governor_free(g);
+	return result;
+}
+
+int
+main(int argc, char **argv)
+{
+	const char *file = DEFAULT_FILE;
+	struct strbuf errors = { 0 };
+	struct conf *conf;
+	int is_check = 0;
+	int option, result = 0;
+
+	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 't':
+			is_check = 1;
+			break;
+		case 'V':
+			puts("flyballd " FLYBALL_VERSION);
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		usage(stderr);
+		return 2;
+	}
+	conf = conf_load(file, &errors);
+	if (conf == NULL) {
+		fputs(errors.data ? errors.data : "", stderr);
+		strbuf_fini(&errors);
+		return 1;
+	}
+	if (is_check)
+		printf("%s: ok\n", file);
+	else
+		result = run(conf);
+	conf_unref(conf);
+	strbuf_fini(&errors);
+	return result;
+}

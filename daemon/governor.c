@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The deciding thread, and the daemon's composition: it makes the spool, the
+ * workers and the admin socket, runs its loop, swaps configurations, and takes
+ * everything down in the order in which nothing is lost.
+ *
+ * Everything that decides lives on this thread, so there are no locks around
+ * decisions. It must never wait for a disk, a peer or a name server.
+ */
+#include "daemon/governor.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "conf/base/clock.h"
+#include "conf/base/strbuf.h"
+#include "conf/base/xalloc.h"
+#include "daemon/governor_private.h"
+#include "daemon/governor_run.h"
+
+/* After the drain: time for what hangs to end by itself. */
+#define HALT_US 5000000
+
+static void
+notify(const char *state)
+{
+#ifdef HAVE_SYSTEMD
+	sd_notify(0, state);
+#else
+	(void)state;
+#endif
+}
+
+/* ---- sight ---- */
+
+struct sched *
+governor_sched(struct governor *g)
+{
+	return g->sched;
+}
+
+const struct conf *
+governor_conf(const struct governor *g)
+{
+	return g->rt->conf;
+}
+
+struct spool *
+governor_spool(struct governor *g)
+{
+	return g->spool;
+}
+
+struct spool_reader *
+governor_reader(struct governor *g)
+{
+	return g->reader;
+}
+
+struct event_log *
+governor_events(struct governor *g)
+{
+	return g->events;
+}
+
+struct event_base *
+governor_base(struct governor *g)
+{
+	return g->base;
+}
+
+int64_t
+governor_started_utc_us(const struct governor *g)
+{
+	return g->started_utc_us;
+}
+
+void
+governor_load(const struct governor *g, struct governor_load *out)
+{
+	*out = (struct governor_load){
+		.n_sessions = atomic_load(&g->shared.n_sessions),
+		.n_connections = atomic_load(&g->shared.n_connections),
+		.n_accepted = atomic_load(&g->shared.n_accepted),
+		.n_delivered = g->n_delivered,
+		.n_deferred = g->n_deferred,
+		.n_failed = g->n_failed,
+	};
+}
+
+/* ---- turns ---- */
+
+static void
+end_turn(struct governor *g)
+{
+	atomic_store(&g->wants_events, event_log_is_wanted(g->events));
+	if (g->wants_plan)
+		governor_plan(g);
+	event_log_flush(g->events);
+}
+
+static void
+on_batch_done(void *arg)
+{
+	end_turn(arg);
+}
+
+static void
+on_plan_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct governor *g = arg;
+
+	(void)fd;
+	(void)what;
+	g->timer_due_us = 0;
+	g->wants_plan = true;
+	end_turn(g);
+}
+
+void
+governor_wake(struct governor *g)
+{
+	struct timeval now = { 0 };
+
+	g->timer_due_us = 1; /* not a time that a plan gives */
+	event_add(g->plan_timer, &now);
+}
+
+/* ---- reload ---- */
+
+static void
+swap_runtime(struct governor *g, struct runtime *rt)
+{
+	struct runtime *old = g->rt;
+
+	pthread_mutex_lock(&g->rt_lock);
+	g->rt = rt;
+	pthread_mutex_unlock(&g->rt_lock);
+	runtime_unref(old);
+}
+
+static int
+reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
+{
+	struct runtime *rt =
+	    runtime_new(conf, g->rt, g->n_workers, err_out);
+
+	if (rt == NULL)
+		return -1;
+	if (auth_reload(g->auth, conf, err_out) < 0 ||
+	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0) {
+		runtime_unref(rt);
+		return -1;
+	}
+	log_init(conf->daemon.log.level, conf->daemon.log.format);
+	spool_configure(g->spool, conf);
+	/* The workers hear of it before any plan made with it. */
+	for (unsigned i = 0; i < g->n_workers; i++)
+		worker_configure(g->workers[i], rt);
+	swap_runtime(g, rt);
+	sched_reload(g->sched, conf, clock_mono_us());
+	return 0;
+}
+
+int
+governor_reload(
+    struct governor *g, struct strbuf *errors_out, struct strbuf *notes_out)
+{
+	const struct conf *old = conf_ref(g->rt->conf);
+	struct conf *conf = conf_load(old->file, errors_out);
+	struct err err = { .text = "" };
+	int result = -1;
+
+	if (conf != NULL)
+		result = reload_parts(g, conf, &err);
+	if (conf != NULL && result < 0)
+		strbuf_addf(errors_out, "%s\n", err.text);
+	if (result == 0)
+		conf_needs_restart(old, conf, notes_out);
+	conf_unref(conf);
+	conf_unref(old);
+	if (result < 0)
+		log_error("reload", LOG_STR("result", "the old one stays"),
+		    LOG_STR("errors", errors_out->data));
+	else
+		log_info("reload", LOG_STR("result", "ok"),
+		    LOG_STR("needs_restart", notes_out->data));
+	governor_wake(g);
+	return result;
+}
+
+static void
+on_reload_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct strbuf errors = { 0 }, notes = { 0 };
+
+	(void)fd;
+	(void)what;
+	governor_reload(arg, &errors, &notes);
+	strbuf_fini(&errors);
+	strbuf_fini(&notes);
+}
+
+/* ---- drain ---- */
+
+static void
+add_drain_timer(struct governor *g, int64_t us)
+{
+	struct timeval tv = { .tv_sec = us / 1000000,
+		.tv_usec = us % 1000000 };
+
+	event_add(g->drain_timer, &tv);
+}
+
+static void
+on_drain_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct governor *g = arg;
+
+	(void)fd;
+	(void)what;
+	if (g->n_halts++ > 0) {
+		/* A disk that doesn't answer: what was accepted is synced. */
+		log_error("stop", LOG_STR("result", "gave up waiting"));
+		_exit(1);
+	}
+	log_warn("drain", LOG_STR("result", "timed out: sessions and "
+					    "deliveries under way end now"));
+	for (unsigned i = 0; i < g->n_workers; i++)
+		worker_halt(g->workers[i]);
+	add_drain_timer(g, HALT_US);
+}
+
+void
+governor_drain(struct governor *g)
+{
+	if (g->is_draining)
+		return;
+	g->is_draining = true;
+	notify("STOPPING=1");
+	log_info("drain");
+	for (unsigned i = 0; i < g->n_workers; i++)
+		worker_drain(g->workers[i]);
+	add_drain_timer(g, g->rt->conf->daemon.drain_timeout_us);
+}
+
+void
+governor_drained(struct governor *g)
+{
+	if (++g->n_drained == g->n_workers)
+		event_base_loopexit(g->base, NULL);
+}
+
+static void
+on_stop_signal(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	governor_drain(arg);
+}
+
+/* ---- life ---- */
+
+static int
+add_signal(struct governor *g, size_t slot, int number, event_callback_fn fn)
+{
+	g->signals[slot] = evsignal_new(g->base, number, fn, g);
+	return event_add(g->signals[slot], NULL);
+}
+
+static void
+make_loop(struct governor *g)
+{
+	struct event_config *config = event_config_new();
+
+	/* Pacing is to the microsecond: epoll's milliseconds are too coarse. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	g->base = event_base_new_with_config(config);
+	event_config_free(config);
+	g->plan_timer = evtimer_new(g->base, on_plan_timer, g);
+	g->drain_timer = evtimer_new(g->base, on_drain_timer, g);
+	g->mailbox =
+	    mailbox_new(g->base, governor_receive, on_batch_done, g);
+	add_signal(g, 0, SIGHUP, on_reload_signal);
+	add_signal(g, 1, SIGTERM, on_stop_signal);
+	add_signal(g, 2, SIGINT, on_stop_signal);
+}
+
+static int
+make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
+{
+	struct spool_ops ops;
+
+	g->events = event_log_open(conf->daemon.event_log, err_out);
+	if (g->events == NULL)
+		return -1;
+	g->auth = auth_new(conf, err_out);
+	if (g->auth == NULL)
+		return -1;
+	governor_spool_ops(g, &ops);
+	g->spool = spool_open(conf, &ops, err_out);
+	if (g->spool == NULL)
+		return -1;
+	g->reader = spool_reader_new(g->spool, err_out);
+	if (g->reader == NULL)
+		return -1;
+	g->rt = runtime_new(conf, NULL, g->n_workers, err_out);
+	if (g->rt == NULL)
+		return -1;
+	g->sched = sched_new(conf, (uint64_t)clock_utc_us());
+	g->shared.spool = g->spool;
+	g->shared.auth = g->auth;
+	g->shared.peers = peer_table_new();
+	g->shared.submissions = rate_limiter_new();
+	g->shared.governor = g->mailbox;
+	return 0;
+}
+
+static int
+make_workers(struct governor *g, struct err *err_out)
+{
+	g->workers = xcalloc(g->n_workers, sizeof(struct worker *));
+	for (unsigned i = 0; i < g->n_workers; i++) {
+		g->workers[i] =
+		    worker_new(i, &g->shared, g->rt, err_out);
+		if (g->workers[i] == NULL)
+			return -1;
+	}
+	return 0;
+}
+
+struct governor *
+governor_new(const struct conf *conf, struct err *err_out)
+{
+	struct governor *g = xcalloc(1, sizeof(*g));
+
+	g->n_workers = conf->daemon.workers;
+	g->started_utc_us = clock_utc_us();
+	pthread_mutex_init(&g->rt_lock, NULL);
+	make_loop(g);
+	if (make_parts(g, conf, err_out) < 0 ||
+	    make_workers(g, err_out) < 0 ||
+	    (g->admin = admin_new(g, err_out)) == NULL) {
+		governor_free(g);
+		return NULL;
+	}
+	return g;
+}
+
+static void
+log_ready(struct governor *g)
+{
+	struct strbuf listeners = { 0 };
+	struct sched_totals totals;
+
+	for (size_t i = 0; i < g->rt->conf->n_listeners; i++)
+		strbuf_addf(&listeners, "%s%s", i ? "," : "",
+		    g->rt->sockets[i]->address);
+	sched_totals(g->sched, &totals);
+	log_info("ready", LOG_STR("listeners", listeners.data),
+	    LOG_STR("admin", g->rt->conf->daemon.admin_socket.path),
+	    LOG_INT("queued", totals.n_deliveries),
+	    LOG_INT("took_ms", (clock_utc_us() - g->started_utc_us) / 1000),
+	    LOG_STR("version", FLYBALL_VERSION));
+	strbuf_fini(&listeners);
+}
+
+static int
+start(struct governor *g, struct err *err_out)
+{
+	/* The scan's letters are read at once: nobody else runs yet. */
+	if (spool_scan(g->spool, err_out) < 0)
+		return -1;
+	mailbox_drain(g->mailbox);
+	if (spool_start(g->spool, err_out) < 0)
+		return -1;
+	for (unsigned i = 0; i < g->n_workers; i++)
+		if (worker_start(g->workers[i], err_out) < 0)
+			return -1;
+	return 0;
+}
+
+/* What is in flight has ended: its settlements go to disk, the sessions that
+ * wait for a commit get their answer, then the rest goes. */
+static void
+stop(struct governor *g)
+{
+	mailbox_drain(g->mailbox);
+	spool_stop(g->spool);
+	auth_free(g->auth);
+	g->auth = NULL;
+	for (unsigned i = 0; i < g->n_workers; i++)
+		worker_stop(g->workers[i]);
+	mailbox_drain(g->mailbox);
+}
+
+int
+governor_run(struct governor *g, struct err *err_out)
+{
+	g->wants_plan = false;
+	if (start(g, err_out) < 0)
+		return -1;
+	log_ready(g);
+	notify("READY=1");
+	g->wants_plan = true;
+	end_turn(g);
+	event_base_loop(g->base, EVLOOP_NO_EXIT_ON_EMPTY);
+	stop(g);
+	log_info("stopped");
+	return 0;
+}
+
+void
+governor_free(struct governor *g)
+{
+	if (g == NULL)
+		return;
+	admin_free(g->admin);
+	for (unsigned i = 0; g->workers != NULL && i < g->n_workers; i++)
+		worker_free(g->workers[i]);
+	free(g->workers);
+	auth_free(g->auth);
+	if (g->reader != NULL)
+		spool_reader_free(g->reader);
+	if (g->spool != NULL)
+		spool_close(g->spool);
+	sched_free(g->sched);
+	runtime_unref(g->rt);
+	peer_table_free(g->shared.peers);
+	rate_limiter_free(g->shared.submissions);
+	governor_uses_free(g);
+	event_log_close(g->events);
+	mailbox_free(g->mailbox);
+	event_free(g->plan_timer);
+	event_free(g->drain_timer);
+	for (size_t i = 0; i < 4; i++)
+		if (g->signals[i] != NULL)
+			event_free(g->signals[i]);
+	event_base_free(g->base);
+	pthread_mutex_destroy(&g->rt_lock);
+	free(g);
+}

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * One delivery's way through the deciding thread: the scheduler's plan becomes
+ * a job for a worker; the job's results become a verdict for the scheduler, a
+ * settlement for the spool, and events.
+ *
+ * The subtle rule: a delivery of which something remains goes back to the
+ * scheduler only when its settlement is on disk. Otherwise the next dispatch
+ * could read the old list of recipients and send to some of them twice.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/base/clock.h"
+#include "conf/base/xalloc.h"
+#include "daemon/governor_private.h"
+
+#define PLANS_A_TURN 1000
+
+/* ---- connections by route and worker ---- */
+
+static struct route_use *
+use_get(struct governor *g, const char *route)
+{
+	struct route_use *u;
+
+	HASH_FIND_STR(g->uses, route, u);
+	if (u != NULL)
+		return u;
+	u = xcalloc(1, sizeof(*u));
+	u->name = xstrdup(route);
+	u->n_busy = xcalloc(g->n_workers, sizeof(*u->n_busy));
+	HASH_ADD_KEYPTR(hh, g->uses, u->name, strlen(u->name), u);
+	return u;
+}
+
+void
+governor_uses_free(struct governor *g)
+{
+	struct route_use *u, *next;
+
+	HASH_ITER(hh, g->uses, u, next)
+	{
+		HASH_DEL(g->uses, u);
+		free(u->name);
+		free(u->n_busy);
+		free(u);
+	}
+}
+
+/* The worker with most of its share of this route's connections free. The
+ * scheduler counts the route as a whole, so one of them has some. */
+static unsigned
+choose_worker(
+    struct governor *g, const struct route_use *u, unsigned route)
+{
+	unsigned limit = g->rt->conf->routes[route].connections;
+	unsigned best = 0;
+	long best_free = LONG_MIN;
+
+	for (unsigned w = 0; w < g->n_workers; w++) {
+		/* The remainder is spread differently for each route. */
+		unsigned turn = (w + route) % g->n_workers;
+		long n_share = (long)(limit / g->n_workers) +
+		    (turn < limit % g->n_workers);
+		long n_free = n_share - (long)u->n_busy[w];
+
+		if (n_free > best_free) {
+			best_free = n_free;
+			best = w;
+		}
+	}
+	return best;
+}
+
+/* ---- plan -> job ---- */
+
+static void
+dispatch(struct governor *g, const struct plan *plan)
+{
+	const struct conf_route *route = &g->rt->conf->routes[plan->route];
+	struct route_use *use = use_get(g, route->name);
+	struct job *job = xcalloc(1, sizeof(*job));
+
+	job->message = plan->message;
+	job->number = plan->number;
+	job->n_recipients = plan->n_recipients;
+	job->n_pending = plan->n_pending;
+	job->attempts = plan->attempts;
+	job->route = plan->route;
+	job->route_name = xstrdup(route->name);
+	job->lane = xstrdup(plan->lane);
+	job->pool.messages_per_connection = plan->messages_per_connection;
+	job->content.body_fd = -1;
+	job->worker = choose_worker(g, use, plan->route);
+	use->n_busy[job->worker]++;
+	worker_send(g->workers[job->worker], job);
+}
+
+static void
+event_expired(struct governor *g, const struct plan *plan)
+{
+	char id[MESSAGE_ID_SIZE];
+
+	event_begin(g->events, "expired", clock_utc_us());
+	event_str(g->events, "message", message_id_format(plan->message, id));
+	event_str(g->events, "stream", plan->stream);
+	event_str(g->events, "provider", plan->provider);
+	event_int(g->events, "attempts", plan->attempts);
+	event_int(g->events, "recipients", plan->n_pending);
+	event_end(g->events);
+}
+
+static void
+arm_plan_timer(struct governor *g, int64_t due_us, int64_t now_us)
+{
+	int64_t wait_us = due_us > now_us ? due_us - now_us : 0;
+	struct timeval tv = { .tv_sec = wait_us / 1000000,
+		.tv_usec = wait_us % 1000000 };
+
+	if (due_us == g->timer_due_us)
+		return;
+	g->timer_due_us = due_us;
+	if (due_us == INT64_MAX)
+		event_del(g->plan_timer);
+	else
+		event_add(g->plan_timer, &tv);
+}
+
+/* While the spool can't write, no outcome could be kept: then every message
+ * sent now would be sent again after a crash. So nothing leaves. */
+void
+governor_plan(struct governor *g)
+{
+	int64_t now_us = clock_mono_us();
+	struct plan plan;
+
+	g->wants_plan = false;
+	if (g->is_draining || g->is_spool_failing)
+		return;
+	for (int i = 0; i < PLANS_A_TURN; i++) {
+		sched_plan(g->sched, now_us, &plan);
+		if (plan.kind == PLAN_WAIT) {
+			arm_plan_timer(g, plan.due_us, now_us);
+			return;
+		}
+		if (plan.kind == PLAN_DISPATCH) {
+			dispatch(g, &plan);
+			continue;
+		}
+		if (event_log_is_wanted(g->events))
+			event_expired(g, &plan);
+		governor_settle_all(g, plan.message, plan.number,
+		    plan.n_pending, SPOOL_FAILED_FOR_GOOD, "4.4.7", NULL);
+	}
+	arm_plan_timer(g, now_us, now_us); /* other work gets its turn */
+}
+
+/* ---- result -> events ---- */
+
+static const char *
+fate_event(const struct rcpt_result *r)
+{
+	switch (r->fate) {
+	case FATE_DELIVERED:
+		return "delivered";
+	case FATE_FAILED:
+		return "bounced";
+	case FATE_DEFERRED:
+	case FATE_UNTRIED:
+	case FATE_UNKNOWN:
+		break;
+	}
+	return "deferred";
+}
+
+static void
+event_result(
+    struct governor *g, const struct job *job, size_t i, int64_t took_us)
+{
+	const struct transaction *t = &job->pool.transaction;
+	const struct rcpt_result *r = &t->results[i];
+	const struct envelope *e = t->envelope;
+	struct event_log *log = g->events;
+	char id[MESSAGE_ID_SIZE];
+
+	event_begin(log, fate_event(r), clock_utc_us());
+	event_str(log, "message", message_id_format(job->message, id));
+	event_str(log, "stream", e->stream);
+	event_str(log, "route", job->route_name);
+	event_str(log, "provider", t->provider);
+	event_str(log, "sender", e->sender);
+	event_str(log, "recipient", t->recipients[i].address);
+	event_str(log, "phase", phase_name(r->phase));
+	event_int(log, "code", r->code);
+	event_str(log, "enhanced", *r->enhanced ? r->enhanced : NULL);
+	event_str(log, "reply", r->reply);
+	event_str(log, "class", reply_class_name(r->answer.class));
+	event_str(log, "blame", blame_name(r->answer.blame));
+	event_int(log, "took_ms", took_us / 1000);
+	event_int(log, "attempts", job->attempts + 1);
+	event_end(log);
+}
+
+static void
+log_results(struct governor *g, const struct job *job)
+{
+	int64_t took_us = clock_mono_us() - job->pool.started_us;
+	const struct transaction *t = &job->pool.transaction;
+
+	if (!event_log_is_wanted(g->events))
+		return;
+	for (size_t i = 0; i < t->n_recipients; i++)
+		if (t->results[i].fate != FATE_UNTRIED &&
+		    t->results[i].fate != FATE_UNKNOWN)
+			event_result(g, job, i, took_us);
+}
+
+/* ---- result -> verdict and settlement ---- */
+
+/* A reload may have moved the route while the job was under way; -1: gone. */
+static int
+route_now(const struct governor *g, const struct job *job)
+{
+	const struct conf *conf = g->rt->conf;
+
+	for (size_t i = 0; i < conf->n_routes; i++)
+		if (strcmp(conf->routes[i].name, job->route_name) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* The reply that speaks for the transaction: the worst for the lane. */
+static const struct rcpt_result *
+speaking_result(const struct transaction *t)
+{
+	const struct rcpt_result *best = &t->results[0];
+
+	for (size_t i = 0; i < t->n_recipients; i++) {
+		const struct rcpt_result *r = &t->results[i];
+		bool speaks_of_lane = r->answer.class == CLASS_RATE ||
+		    r->answer.class == CLASS_REPUTATION_DEFER ||
+		    r->answer.class == CLASS_REPUTATION_REJECT;
+
+		if (speaks_of_lane)
+			return r;
+		if (r->fate == FATE_DELIVERED)
+			best = r;
+	}
+	return best;
+}
+
+struct tally {
+	uint32_t n_delivered, n_failed, n_deferred, n_untried;
+};
+
+static struct tally
+count_fates(const struct transaction *t)
+{
+	struct tally n = { 0 };
+
+	for (size_t i = 0; i < t->n_recipients; i++)
+		switch (t->results[i].fate) {
+		case FATE_DELIVERED:
+			n.n_delivered++;
+			break;
+		case FATE_FAILED:
+			n.n_failed++;
+			break;
+		case FATE_DEFERRED:
+			n.n_deferred++;
+			break;
+		case FATE_UNTRIED:
+		case FATE_UNKNOWN:
+			n.n_untried++;
+			break;
+		}
+	return n;
+}
+
+static enum spool_fate
+spool_fate_of(enum rcpt_fate fate, bool moves_deferred)
+{
+	switch (fate) {
+	case FATE_DELIVERED:
+		return SPOOL_DELIVERED;
+	case FATE_FAILED:
+		return SPOOL_FAILED_FOR_GOOD;
+	case FATE_DEFERRED:
+		return moves_deferred ? SPOOL_MOVE : SPOOL_KEEP;
+	case FATE_UNTRIED:
+	case FATE_UNKNOWN:
+		break;
+	}
+	return SPOOL_KEEP;
+}
+
+static struct spool_request *
+new_settlement(uint64_t message, uint32_t number, size_t n_rcpts)
+{
+	struct spool_request *q = xcalloc(1, sizeof(*q));
+
+	q->kind = SPOOL_SETTLE;
+	q->message = message;
+	q->number = number;
+	q->n_rcpts = n_rcpts;
+	q->rcpts = xcalloc(n_rcpts, sizeof(*q->rcpts));
+	return q;
+}
+
+static int64_t
+utc_of(int64_t mono_us)
+{
+	return mono_us - clock_mono_us() + clock_utc_us();
+}
+
+static bool
+needs_delay_warning(struct governor *g, const struct job *job)
+{
+	const struct envelope *e = &job->content.envelope;
+	int64_t after_us = g->rt->conf->spool.delay_warning_us;
+
+	return after_us > 0 && !e->deliveries[0].delay_warned &&
+	    clock_utc_us() - e->arrived_utc_us >= after_us;
+}
+
+/*
+ * Deferred recipients wait for their retry; those that weren't offered (the
+ * gate let only a part through, or the peer takes no more in one go) go on at
+ * once. When there are both, the deferred ones become a delivery of their own.
+ */
+static struct spool_request *
+make_settlement(struct governor *g, struct job *job, const struct tally *n,
+    bool has_rest, int64_t retry_us)
+{
+	struct transaction *t = &job->pool.transaction;
+	struct spool_request *q =
+	    new_settlement(job->message, job->number, t->n_recipients);
+	bool moves = has_rest && n->n_deferred > 0;
+
+	for (size_t i = 0; i < t->n_recipients; i++) {
+		struct rcpt_result *r = &t->results[i];
+
+		q->rcpts[i].fate = spool_fate_of(r->fate, moves);
+		snprintf(q->rcpts[i].status, sizeof(q->rcpts[i].status), "%s",
+		    r->enhanced);
+		if (r->fate != FATE_DELIVERED) {
+			q->rcpts[i].reply = r->reply;
+			r->reply = NULL;
+		}
+	}
+	q->attempts = has_rest ? job->attempts : job->attempts + 1;
+	q->due_utc_us = has_rest ? 0 : utc_of(retry_us);
+	q->move_attempts = job->attempts + 1;
+	q->move_due_utc_us = utc_of(retry_us);
+	q->delay_warning = n->n_deferred > 0 && needs_delay_warning(g, job);
+	q->next_hop = xstrdup(job->pool.peer);
+	return q;
+}
+
+static struct pending_verdict *
+make_verdict(const struct job *job, const struct tally *n)
+{
+	const struct rcpt_result *r = speaking_result(&job->pool.transaction);
+	struct pending_verdict *p = xcalloc(1, sizeof(*p));
+	struct verdict *v = &p->verdict;
+	uint32_t n_gone = n->n_delivered + n->n_failed;
+
+	p->reply = xstrdup(r->reply ? r->reply : "");
+	v->message = job->message;
+	v->number = job->number;
+	v->n_delivered = n->n_delivered;
+	v->n_failed = n->n_failed;
+	v->n_deferred = n->n_deferred;
+	v->phase = r->phase;
+	v->class = r->answer.class;
+	v->blame = r->answer.blame;
+	v->code = r->code;
+	v->reply = p->reply;
+	v->n_pending = job->n_pending - n_gone;
+	v->next = v->n_pending == 0 ? SETTLE_DONE : SETTLE_RETRY;
+	return p;
+}
+
+static void
+free_verdict(struct pending_verdict *p)
+{
+	free(p->reply);
+	free(p);
+}
+
+static void
+finish_tried(struct governor *g, struct job *job)
+{
+	struct tally n = count_fates(&job->pool.transaction);
+	struct pending_verdict *p = make_verdict(job, &n);
+	uint32_t n_offered = (uint32_t)job->pool.transaction.n_recipients;
+	bool has_rest = n.n_untried > 0 || job->n_pending > n_offered;
+	int64_t now_us = clock_mono_us();
+	int64_t retry_us =
+	    sched_retry_at(g->sched, job->attempts + 1, now_us);
+	struct spool_request *q;
+
+	if (has_rest && p->verdict.n_pending > 0) {
+		p->verdict.next = SETTLE_REQUEUE;
+		p->verdict.n_pending -= n.n_deferred; /* they move */
+	}
+	if (p->verdict.n_pending == 0)
+		p->verdict.next = SETTLE_DONE;
+	g->n_delivered += n.n_delivered;
+	g->n_deferred += n.n_deferred;
+	g->n_failed += n.n_failed;
+	log_results(g, job);
+	q = make_settlement(g, job, &n, has_rest, retry_us);
+	if (p->verdict.code > 0 && route_now(g, job) >= 0)
+		sched_route_up(g->sched, (unsigned)route_now(g, job), now_us);
+	if (p->verdict.next == SETTLE_DONE) {
+		sched_verdict(g->sched, &p->verdict, now_us);
+		free_verdict(p);
+	} else {
+		q->owner = p; /* comes back when it is on disk */
+	}
+	spool_submit(g->spool, q);
+}
+
+void
+governor_settled(struct governor *g, struct letter *letter_take)
+{
+	struct pending_verdict *p = (struct pending_verdict *)letter_take;
+
+	sched_verdict(g->sched, &p->verdict, clock_mono_us());
+	free_verdict(p);
+}
+
+/* Nothing was said about the message: the permit goes back, and the route
+ * waits before it tries its next hop again. */
+static void
+finish_unused(struct governor *g, struct job *job)
+{
+	int64_t now_us = clock_mono_us();
+	const char *why = job->pool.refusal ? job->pool.refusal : "";
+	int route = route_now(g, job);
+	int64_t until_us;
+
+	sched_unuse(g->sched, job->message, job->number, now_us);
+	if (g->is_draining || route < 0)
+		return;
+	until_us = sched_route_down(g->sched, (unsigned)route, why, now_us);
+	log_info("route_down", LOG_STR("route", job->route_name),
+	    LOG_STR("why", why), LOG_INT("wait_ms", (until_us - now_us) / 1000));
+	if (!event_log_is_wanted(g->events))
+		return;
+	event_begin(g->events, "route", clock_utc_us());
+	event_str(g->events, "route", job->route_name);
+	event_str(g->events, "state", "down");
+	event_str(g->events, "phase", phase_name(job->pool.refusal_phase));
+	event_int(g->events, "code", job->pool.refusal_code);
+	event_str(g->events, "reply", why);
+	event_int(g->events, "wait_ms", (until_us - now_us) / 1000);
+	event_end(g->events);
+}
+
+/* The delivery isn't in the spool: dropped by an operator a moment ago. */
+static void
+finish_gone(struct governor *g, const struct job *job)
+{
+	struct verdict v = { .message = job->message,
+		.number = job->number,
+		.next = SETTLE_DONE,
+		.phase = PHASE_UNKNOWN,
+		.reply = "" };
+
+	sched_verdict(g->sched, &v, clock_mono_us());
+}
+
+void
+governor_result(struct governor *g, struct job *job_take)
+{
+	struct job *job = job_take;
+
+	use_get(g, job->route_name)->n_busy[job->worker]--;
+	if (job->fate == JOB_GONE) {
+		finish_gone(g, job);
+	} else if (job->fate == JOB_DISK) {
+		log_error("spool_read", LOG_STR("error", job->err.text));
+		job->pool.refusal = xstrdup(job->err.text);
+		finish_unused(g, job);
+	} else if (job->pool.is_unused) {
+		finish_unused(g, job);
+	} else {
+		finish_tried(g, job);
+	}
+	job_free(job);
+	g->wants_plan = true;
+}
+
+/* ---- in and out by other doors ---- */
+
+static void
+event_accepted(struct governor *g, const struct added_letter *a)
+{
+	char id[MESSAGE_ID_SIZE];
+
+	for (uint32_t i = 0; i < a->n_pending; i++) {
+		event_begin(g->events, "accepted", a->arrived_utc_us);
+		event_str(
+		    g->events, "message", message_id_format(a->message, id));
+		event_str(g->events, "stream", a->stream);
+		event_str(g->events, "provider", a->provider);
+		event_str(g->events, "user", *a->user ? a->user : NULL);
+		event_str(g->events, "sender", a->sender);
+		event_str(g->events, "recipient", a->recipients[i]);
+		event_end(g->events);
+	}
+}
+
+void
+governor_add(struct governor *g, const struct added_letter *a)
+{
+	int64_t now_us = clock_mono_us();
+	int64_t offset_us = now_us - clock_utc_us();
+	struct sched_delivery d = { .message = a->message,
+		.number = a->number,
+		.n_pending = a->n_pending,
+		.stream = a->stream,
+		.provider = a->provider,
+		.site = a->site,
+		.expires_us = a->arrived_utc_us + offset_us +
+		    g->rt->conf->spool.expire_us,
+		.due_us = a->due_utc_us ? a->due_utc_us + offset_us : now_us,
+		.attempts = a->attempts };
+
+	if (a->is_new && a->recipients != NULL)
+		event_accepted(g, a);
+	sched_add(g->sched, &d, now_us);
+	g->wants_plan = true;
+}
+
+void
+governor_settle_all(struct governor *g, uint64_t message, uint32_t number,
+    uint32_t n_pending, enum spool_fate fate, const char *status,
+    const char *reply)
+{
+	struct spool_request *q = new_settlement(message, number, n_pending);
+
+	for (uint32_t i = 0; i < n_pending; i++) {
+		q->rcpts[i].fate = fate;
+		q->rcpts[i].reply = xstrdup(reply);
+		snprintf(q->rcpts[i].status, sizeof(q->rcpts[i].status), "%s",
+		    status);
+	}
+	spool_submit(g->spool, q);
+}
+
+static bool
+take_out(struct governor *g, uint64_t message, uint32_t number,
+    enum spool_fate fate, const char *reply)
+{
+	struct queue_view q;
+
+	if (!sched_delivery_get(g->sched, message, number, &q) ||
+	    !sched_remove(g->sched, message, number))
+		return false;
+	governor_settle_all(
+	    g, message, number, q.n_pending, fate, "5.0.0", reply);
+	g->n_failed += q.n_pending;
+	return true;
+}
+
+bool
+governor_bounce(
+    struct governor *g, uint64_t message, uint32_t number, const char *reply)
+{
+	return take_out(g, message, number, SPOOL_FAILED_FOR_GOOD, reply);
+}
+
+bool
+governor_drop(struct governor *g, uint64_t message, uint32_t number)
+{
+	return take_out(g, message, number, SPOOL_DROPPED, NULL);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_GOVERNOR_PRIVATE_H
+#define FLYBALL_GOVERNOR_PRIVATE_H
+
+#include <uthash.h>
+
+#include "daemon/admin.h"
+#include "daemon/governor.h"
+#include "daemon/job.h"
+#include "daemon/worker.h"
+
+/* Connections in use towards one route, by worker: each worker may use its
+ * share of the route's limit, so that idle ones elsewhere never exceed it. */
+struct route_use {
+	char *name;
+	unsigned *n_busy; /* one a worker */
+	UT_hash_handle hh;
+};
+
+struct governor {
+	struct event_base *base;
+	/* rt->conf is the snapshot in force. Only this thread swaps it; the
+	 * spool's thread takes a reference under the lock. */
+	struct runtime *rt;
+	pthread_mutex_t rt_lock;
+	_Atomic bool wants_events;
+	struct sched *sched;
+	struct spool *spool;
+	struct spool_reader *reader;
+	struct event_log *events;
+	struct admin *admin;
+	struct auth *auth;
+	struct mailbox *mailbox;
+	struct worker_shared shared;
+	struct worker **workers;
+	unsigned n_workers;
+	struct route_use *uses;
+	struct event *plan_timer;
+	struct event *drain_timer;
+	struct event *signals[4];
+	int64_t timer_due_us; /* 0 = not armed */
+	int64_t started_utc_us;
+	uint64_t n_delivered, n_deferred, n_failed;
+	bool is_spool_failing;
+	bool is_draining;
+	unsigned n_drained;
+	unsigned n_halts; /* times that the drain timer fired */
+	bool wants_plan;  /* something changed in this turn */
+};
+
+/* A delivery came into being; from the spool's thread, or at start-up. */
+struct added_letter {
+	struct letter letter;
+	uint64_t message;
+	uint32_t number;
+	uint32_t n_pending;
+	uint32_t attempts;
+	bool is_new; /* not a leftover of an earlier run, not a MOVE */
+	int64_t arrived_utc_us;
+	int64_t due_utc_us;
+	char *stream, *provider, *site, *sender, *user;
+	char **recipients; /* only when events are wanted */
+};
+
+/* governor_letters.c: what comes from other threads. */
+void governor_spool_ops(struct governor *g, struct spool_ops *ops_out);
+void governor_receive(struct letter *letter_take, void *arg);
+
+/* governor.c */
+void governor_drained(struct governor *g); /* one more worker is */
+
+/* governor_deliver.c: plan -> job -> result -> verdict -> settlement. */
+void governor_plan(struct governor *g);
+void governor_result(struct governor *g, struct job *job_take);
+void governor_settled(struct governor *g, struct letter *letter_take);
+void governor_add(struct governor *g, const struct added_letter *a);
+/* Settles all n_pending recipients of a delivery that left the scheduler. */
+void governor_settle_all(struct governor *g, uint64_t message,
+    uint32_t number, uint32_t n_pending, enum spool_fate fate,
+    const char *status, const char *reply);
+void governor_uses_free(struct governor *g);
+
+/* A settlement that the scheduler must not forget until it is on disk. */
+struct pending_verdict {
+	struct letter letter;
+	struct verdict verdict;
+	char *reply;
+	char *route_name;
+};
+
+#endif
