@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: ISC
 # flyball: plain GNU make. `make help` lists what there is.
 B ?= build
-CC ?= gcc
+ifeq ($(origin CC),default)
+CC = gcc
+endif
 PKG_CONFIG ?= pkg-config
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
@@ -9,8 +11,7 @@ SAN ?=
 OPT ?= -O2 -g
 
 VERSION := 0.1.0
-PKGS := libevent_core libevent_extra libevent_openssl libevent_pthreads \
-	libssl libcrypto yaml-0.1 lmdb jansson libcrypt libidn2
+PKGS := libevent_core libevent_extra libssl libcrypto yaml-0.1 lmdb jansson libcrypt libidn2
 HAVE_SYSTEMD := $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo yes)
 ifeq ($(HAVE_SYSTEMD),yes)
 PKGS += libsystemd

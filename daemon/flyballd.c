@@ -4,7 +4,6 @@
  * foreground. Everything that can be wrong at the start is said in one line on
  * stderr, with exit status 1; wrong usage exits with 2.
  */
-#include <event2/thread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,8 +54,6 @@ run(const struct conf *conf)
 	signal(SIGPIPE, SIG_IGN);
 	log_init(conf->daemon.log.level, conf->daemon.log.format);
 	raise_descriptor_limit(conf);
-	if (evthread_use_pthreads() < 0)
-		return 1;
 	g = governor_new(conf, &err);
 	if (g != NULL && governor_run(g, &err) == 0)
 		result = 0;

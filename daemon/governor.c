@@ -281,6 +281,8 @@ make_loop(struct governor *g)
 
 	/* Pacing is to the microsecond: epoll's milliseconds are too coarse. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	/* Other threads only write to the mailbox's eventfd. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	g->base = event_base_new_with_config(config);
 	event_config_free(config);
 	g->plan_timer = evtimer_new(g->base, on_plan_timer, g);
@@ -374,10 +376,10 @@ log_ready(struct governor *g)
 static int
 start(struct governor *g, struct err *err_out)
 {
-	/* The scan's letters are read at once: nobody else runs yet. */
+	g->is_scanning = true;
 	if (spool_scan(g->spool, err_out) < 0)
 		return -1;
-	mailbox_drain(g->mailbox);
+	g->is_scanning = false;
 	if (spool_start(g->spool, err_out) < 0)
 		return -1;
 	for (unsigned i = 0; i < g->n_workers; i++)

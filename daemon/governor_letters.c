@@ -60,16 +60,41 @@ describe(const struct envelope *e, bool with_recipients)
 	return a;
 }
 
+/* At start there is one thread only, and a million letters would be a burden:
+ * straight into the scheduler. */
+static void
+add_scanned(struct governor *g, const struct envelope *e)
+{
+	const struct delivery *d = &e->deliveries[0];
+	const struct added_letter a = { .message = e->id,
+		.number = d->number,
+		.n_pending = (uint32_t)d->n_recipients,
+		.attempts = d->attempts,
+		.arrived_utc_us = e->arrived_utc_us,
+		.due_utc_us = d->due_utc_us,
+		.stream = e->stream,
+		.provider = d->provider,
+		.site = d->site ? d->site : "" };
+
+	governor_add(g, &a);
+}
+
 static void
 on_added(const struct envelope *e, void *arg)
 {
 	struct governor *g = arg;
+	struct added_letter *a;
+	bool wanted;
+
+	if (g->is_scanning) {
+		add_scanned(g, e);
+		return;
+	}
 	/* Whether somebody follows may change; that is not worth a lock: the
 	 * flag is atomic and a line more or less is no harm. */
-	bool wanted = atomic_load(&g->wants_events) &&
+	wanted = atomic_load(&g->wants_events) &&
 	    e->deliveries[0].attempts == 0;
-	struct added_letter *a = describe(e, wanted);
-
+	a = describe(e, wanted);
 	a->is_new = wanted;
 	mailbox_post(g->mailbox, &a->letter, GOVERNOR_ADDED);
 }

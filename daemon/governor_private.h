@@ -42,6 +42,7 @@ struct governor {
 	int64_t started_utc_us;
 	uint64_t n_delivered, n_deferred, n_failed;
 	bool is_spool_failing;
+	bool is_scanning; /* at start: the spool tells what it has */
 	bool is_draining;
 	unsigned n_drained;
 	unsigned n_halts; /* times that the drain timer fired */

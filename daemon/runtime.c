@@ -26,7 +26,7 @@
 static void
 socket_unref(struct listen_socket *l)
 {
-	if (l == NULL || --l->refs > 0)
+	if (l == NULL || atomic_fetch_sub(&l->refs, 1) > 1)
 		return;
 	for (unsigned i = 0; i < l->n_fds; i++)
 		if (l->fds[i] >= 0)
@@ -140,7 +140,7 @@ socket_carry_over(const struct runtime *old, const char *text)
 {
 	for (size_t i = 0; old != NULL && i < old->conf->n_listeners; i++)
 		if (strcmp(old->sockets[i]->text, text) == 0) {
-			old->sockets[i]->refs++;
+			atomic_fetch_add(&old->sockets[i]->refs, 1);
 			return old->sockets[i];
 		}
 	return NULL;
@@ -211,8 +211,6 @@ runtime_ref(struct runtime *rt)
 	return rt;
 }
 
-/* Closing a socket that a worker still accepts on would be a race, so the
- * sockets go with the governor's reference, which is dropped last. */
 void
 runtime_unref(struct runtime *rt)
 {

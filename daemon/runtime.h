@@ -10,10 +10,10 @@
 /*
  * What one configuration needs to run: the snapshot and all that can fail
  * about it (certificates, listening sockets), made before anything is swapped.
- * Immutable, reference-counted; sessions keep the one they began with.
+ * Immutable, reference-counted; held by the governor and the workers only.
  */
 struct listen_socket {
-	int refs;      /* of runtimes; touched by the governor's thread only */
+	_Atomic int refs; /* of runtimes */
 	char *text;    /* as configured */
 	char *address; /* as bound: the real port */
 	int *fds;      /* one a worker (SO_REUSEPORT) */
@@ -33,8 +33,7 @@ struct runtime {
 struct runtime *runtime_new(const struct conf *conf,
     const struct runtime *old, unsigned n_workers, struct err *err_out);
 struct runtime *runtime_ref(struct runtime *rt);
-/* The last reference of sockets must go on the governor's thread: it keeps
- * the runtime in force, and the one before until the workers left it. */
+/* From any thread. A socket closes when the last worker has left it. */
 void runtime_unref(struct runtime *rt);
 
 #endif

@@ -27,22 +27,27 @@ struct auth_identity { /* a user who is who he says */
 struct session_ops {
 	/* Reply bytes; goes out at the end of the turn. */
 	void (*write)(void *arg, const char *data, size_t len);
-	/* After the 220 was written; answer with smtp_session_tls_done(). */
+	/* After the 220 was written; answer with smtp_session_tls_done().
+	 * Bytes read before and not yet given to smtp_session_input() must be
+	 * thrown away: they came in clear (RFC 3207 4.2). */
 	void (*start_tls)(void *arg);
 	/* Answer with smtp_session_auth_done(). Strings lent for the call. */
 	void (*check_password)(
 	    void *arg, const char *user, const char *password);
 	/* The message is whole. Classify into deliveries, keep, and answer
-	 * with smtp_session_submit_done(). Takes both. */
+	 * with smtp_session_submit_done(). Takes the body and what is in the
+	 * envelope; the struct itself is lent for the call. All recipients are
+	 * in deliveries[0], whose provider and site are NULL, as the envelope's
+	 * stream is. */
 	void (*submit)(
 	    void *arg, struct envelope *envelope_take, struct body *body_take);
-	struct body *(*body_new)(void *arg);
+	struct body *(*body_new)(void *arg); /* NULL: 451 */
 	/* May this user submit n more recipients now (per-user rate)? */
 	bool (*may_submit)(void *arg, const struct auth_identity *who,
 	    unsigned n_recipients);
-	/* Close after what is written. `abusive`: delay this address. */
+	/* Close after what is written. `abusive`: delay this address. Called
+	 * once; the session takes no notice of anything afterwards. */
 	void (*close)(void *arg, const char *why, bool abusive);
-	/* A header field is wanted by some stream's match. */
 	void *arg;
 };
 
@@ -54,6 +59,7 @@ struct session_setup {
 	bool has_tls_context;		    /* STARTTLS can be offered */
 	bool is_tls;			    /* implicit TLS is up */
 	int64_t now_us;
+	const char *tls_text; /* of implicit TLS, or NULL; copied */
 };
 
 struct smtp_session *smtp_session_new(
@@ -78,10 +84,21 @@ void smtp_session_shutdown(struct smtp_session *s);
 /* The deadline passed: writes 421 4.4.2 and asks to be closed. */
 void smtp_session_timed_out(struct smtp_session *s);
 
-/* How long the peer may take for what is awaited now. */
+/* How long the peer may take for what is awaited now: one command, or the
+ * whole of a message's content. */
 int64_t smtp_session_timeout_us(const struct smtp_session *s);
+/* The instant when that ends. It stays where it is while bytes trickle in and
+ * moves when a command is whole. INT64_MAX while the session itself waits. */
+int64_t smtp_session_deadline_us(const struct smtp_session *s);
 bool smtp_session_is_idle(const struct smtp_session *s); /* no transaction */
 bool smtp_session_is_waiting(const struct smtp_session *s); /* for an answer */
+
+/* Who submits; NULL = nobody has authenticated. */
+const struct auth_identity *smtp_session_identity(const struct smtp_session *s);
+/* The value of a header field that some stream's match names, unfolded, the
+ * first of that name; NULL = absent. From ops.submit until its answer. */
+const char *smtp_session_header(
+    const struct smtp_session *s, const char *name);
 
 void auth_identity_free(struct auth_identity *who);
 
