@@ -6,13 +6,13 @@
 #include <stddef.h>
 
 /* RFC 5321 4.5.3.1: octets. */
-#define ADDRESS_LOCAL_MAX 64
+#define ADDRESS_LOCAL_MAX  64
 #define ADDRESS_DOMAIN_MAX 255
-#define ADDRESS_PATH_MAX 256 /* "<", ">" included */
+#define ADDRESS_PATH_MAX   256 /* "<", ">" included */
 
 enum address_result {
 	ADDRESS_OK,
-	ADDRESS_SYNTAX,	 /* 501 5.1.3 / 5.1.7 */
+	ADDRESS_SYNTAX, /* 501 5.1.3 / 5.1.7 */
 	ADDRESS_TOO_LONG,
 	ADDRESS_NEEDS_UTF8, /* non-ASCII, but SMTPUTF8 wasn't asked for */
 };
@@ -42,5 +42,8 @@ const char *address_domain(const char *mailbox);
 int domain_normalise(const char *domain, char out[ADDRESS_DOMAIN_MAX + 1]);
 
 bool address_is_ascii(const char *s);
+
+/* Well-formed UTF-8 (RFC 3629); ASCII is. */
+bool utf8_is_valid(const char *s, size_t len);
 
 #endif
