@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: ISC
+"""In front of a real Postfix, which delivers to smtp-sink; fed by smtp-source."""
+
+import os
+import smtplib
+import subprocess
+import time
+import unittest
+
+from harness import Flyball, Peer, Postfix, free_port, has, smtp_sink, stop_process, wait_until
+
+CONFIG = """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+limits: {sessions_per_address: 1000}
+providers:
+  other: {rate: unlimited, connections: 20}
+routes:
+  out: {next_hop: "127.0.0.1:%d", tls: opportunistic, connections: 10}
+"""
+
+
+@unittest.skipUnless(Postfix.available(), "needs root and postfix")
+class BehindUs(unittest.TestCase):
+    def test_postfix_delivers_what_we_hand_over(self):
+        with Peer() as provider, Postfix(f"127.0.0.1:{provider.port}") as postfix, \
+                Flyball(CONFIG % postfix.port) as f:
+            with smtplib.SMTP("127.0.0.1", f.port) as c:
+                for i in range(20):
+                    c.sendmail("a@app.test", [f"r{i}@x.test", f"s{i}@x.test"],
+                               b"Subject: x\r\nMessage-ID: <%d@app.test>\r\n\r\n.dot\r\n..\r\nend\r\n" % i)
+            wait_until(lambda: sum(len(m["recipients"]) for m in provider.messages) == 40, 30, "delivery by Postfix")
+            for m in provider.messages:
+                self.assertTrue(m["data"].endswith(b"\r\n\r\n.dot\r\n..\r\nend\r\n"))
+            self.assertEqual(len(f.events("delivered")), 40)
+            self.assertIn("queued as", f.events("delivered")[0]["reply"])
+
+
+@unittest.skipUnless(has("smtp-source"), "needs postfix's smtp-source")
+class Throughput(unittest.TestCase):
+    def run_source(self, port, *args):
+        p = subprocess.run(["/usr/sbin/smtp-source", *args, "-f", "a@app.test", "-t", "b@x.test", f"127.0.0.1:{port}"],
+                           capture_output=True, text=True, timeout=120)
+        self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+
+    def test_smtp_source_to_smtp_sink(self):
+        port = free_port()
+        sink = smtp_sink(port)
+        try:
+            with Flyball(CONFIG % port) as f:
+                self.run_source(f.port, "-s", "20", "-m", "1000", "-l", "4096")
+                self.run_source(f.port, "-d", "-s", "20", "-m", "1000", "-l", "50000")  # one message a connection... reused
+                wait_until(lambda: f.ctl("status")["delivered"] == 2000, 60, "2000 deliveries")
+                self.assertEqual(f.n_queued(), 0)
+        finally:
+            stop_process(sink)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Runs every test: the layers, unit tests (cmocka), end-to-end tests. Closes
+with `N passed, N failed`. Words on the command line select by name."""
+
+import argparse
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+
+    def add(self, name, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+        if failed:
+            self.failures.append(name)
+
+
+def run_script(tally, name, command):
+    p = subprocess.run(command, cwd=ROOT)
+    tally.add(name, int(p.returncode == 0), int(p.returncode != 0))
+
+
+def run_unit(tally, path):
+    """A cmocka binary: its counts, and at least one failure if it died."""
+    start = time.monotonic()
+    p = subprocess.run([path], cwd=ROOT, capture_output=True, text=True, errors="replace")
+    out = p.stdout + p.stderr
+    passed = sum(int(n) for n in re.findall(r"\[  PASSED  \] (\d+) test", out))
+    failed = sum(int(n) for n in re.findall(r"\[  FAILED  \] (\d+) test", out))
+    if p.returncode != 0 and failed == 0:
+        failed = 1
+    if p.returncode == 0 and passed == 0:
+        passed = 1  # a checker without cmocka
+    name = os.path.basename(path)
+    print(f"{name}: {passed} passed, {failed} failed ({time.monotonic() - start:.1f} s)", flush=True)
+    if failed:
+        print(out[-8000:], flush=True)
+    tally.add(name, passed, failed)
+
+
+class Result(unittest.TextTestResult):
+    def __init__(self, *args, **kw):
+        super().__init__(*args, **kw)
+        self.n_passed = 0
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self.n_passed += 1
+
+
+def run_e2e(tally, words):
+    directory = os.path.join(ROOT, "tests", "e2e")
+    sys.path.insert(0, directory)
+    suite = unittest.defaultTestLoader.discover(directory, "test_*.py")
+
+    def flatten(s):
+        for t in s:
+            if isinstance(t, unittest.TestSuite):
+                yield from flatten(t)
+            else:
+                yield t
+    tests = [t for t in flatten(suite) if not words or any(w in t.id() for w in words)]
+    if not tests:
+        return
+    runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Result)
+    result = runner.run(unittest.TestSuite(tests))
+    bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
+    tally.add("e2e", result.n_passed, bad, len(result.skipped))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--only", choices=["unit", "e2e", "scripts"])
+    parser.add_argument("words", nargs="*")
+    args = parser.parse_args()
+    os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
+    tally = Tally()
+    if args.only in (None, "scripts") and not args.words:
+        run_script(tally, "layers", ["tests/layers.sh"])
+    if args.only in (None, "unit"):
+        for path in sorted(glob.glob(os.path.join(args.build, "test_*"))):
+            if os.access(path, os.X_OK) and (not args.words or any(w in path for w in args.words)):
+                run_unit(tally, path)
+    if args.only in (None, "e2e"):
+        run_e2e(tally, args.words)
+    if tally.failures:
+        print("failed:", ", ".join(tally.failures))
+    print(f"{tally.passed} passed, {tally.failed} failed"
+          + (f", {tally.skipped} skipped" if tally.skipped else ""), flush=True)
+    return 1 if tally.failed or tally.passed == 0 else 0
+
+
+sys.exit(main())
