@@ -358,10 +358,11 @@ domain_normalise(const char *domain, char out[ADDRESS_DOMAIN_MAX + 1])
 	if (address_is_ascii(domain)) {
 		rc = normalise_ascii(domain, out);
 	} else {
-		/* UTS 46 maps case and width first; IDNA 2008 decides. */
+		/* UTS 46 maps case and width first; IDNA 2008 decides. Not
+		 * IDN2_USE_STD3_ASCII_RULES: it drops what it doesn't like, and
+		 * the domain of another may be left. */
 		rc = idn2_lookup_u8((const uint8_t *)domain, &ascii,
-		    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL |
-			IDN2_USE_STD3_ASCII_RULES);
+		    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
 		rc = rc == IDN2_OK ? normalise_ascii((char *)ascii, out) : -1;
 		idn2_free(ascii);
 	}
