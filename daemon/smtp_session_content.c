@@ -301,19 +301,11 @@ chunk_end(struct smtp_session *s)
 static const char *
 chunk_misplaced(const struct smtp_session *s)
 {
-	switch (s->state) {
-	case SESSION_RCPT:
-	case SESSION_BDAT:
+	if (s->state == SESSION_RCPT || s->state == SESSION_BDAT)
 		return NULL;
-	case SESSION_MAIL:
+	if (s->state == SESSION_MAIL)
 		return "554 5.5.1 No valid recipients";
-	case SESSION_START:
-		return "503 5.5.1 Send EHLO first";
-	case SESSION_REFUSED:
-		return "503 5.5.1 No service for you here, QUIT";
-	default:
-		return "503 5.5.1 Send MAIL first";
-	}
+	return session_misplaced(s);
 }
 
 /*

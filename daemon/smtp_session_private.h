@@ -101,6 +101,12 @@ void session_flush(struct smtp_session *s);
  * shutdown is seen, when the outermost call ends. */
 void session_begin(struct smtp_session *s);
 void session_end(struct smtp_session *s);
+/* What a verb is told that doesn't belong into this state. */
+const char *session_misplaced(const struct smtp_session *s);
+
+/* ---- smtp_session_command.c ---- */
+/* One line without its CRLF. */
+void session_command(struct smtp_session *s, char *line);
 bool session_auth_is_offered(const struct smtp_session *s);
 
 /* ---- smtp_session_auth.c ---- */
