@@ -56,7 +56,7 @@ daemon_LIBS := $(B)/libdaemon.a $(sink_LIBS)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo check bench fmt install clean help unit e2e
+.PHONY: all deps demo check bench fmt install clean help tests benches man
 all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 
 $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
@@ -93,10 +93,82 @@ $(B)/$(1): $(B)/obj/tests/unit/$(1).o $($(call layer_of,$(patsubst test_%,%,$(1)
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
-unit: $(addprefix $(B)/,$(UNIT))
-	@set -e; for t in $(UNIT); do $(B)/$$t; done
+tests: $(addprefix $(B)/,$(UNIT))
+
+# tests/bench/bench_NAME.c: what one layer costs, by itself.
+BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
+$(addprefix $(B)/,$(BENCHES)): $(B)/bench_%: $(B)/obj/tests/bench/bench_%.o $(daemon_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+benches: $(addprefix $(B)/,$(BENCHES))
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# ---- what people type ----
+
+deps:
+	@contrib/deps.sh all
+
+# Sub-makes, so that the libraries are looked for after they were installed.
+demo:
+	@contrib/deps.sh build
+	@$(MAKE) --no-print-directory all
+	@python3 tests/demo/demo.py --build $(B) $(if $(KEEP),--keep)
+
+# The unit tests run a second time with ASan and UBSan. `make check ONLY=e2e`,
+# `make check T="test_bucket"` select.
+SANB := $(B)/san
+check:
+	@contrib/deps.sh all
+	@$(MAKE) --no-print-directory all tests
+	@$(MAKE) --no-print-directory tests B=$(SANB) SAN=address,undefined
+	@python3 tests/run.py --build $(B) --sanitized $(SANB) \
+		$(if $(ONLY),--only $(ONLY)) $(T)
+
+bench:
+	@contrib/deps.sh all
+	@$(MAKE) --no-print-directory all benches
+	@python3 contrib/bench/bench.py --build $(B) $(BENCH)
+
+MANDIR := $(DESTDIR)$(PREFIX)/share/man
+install: all man
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
+		$(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 \
+		$(DESTDIR)$(SYSCONFDIR)/flyball \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions
+	install -m 755 $(B)/flyballd $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(B)/flyballctl $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 $(B)/man/flyballctl.1 $(MANDIR)/man1/
+	install -m 644 $(B)/man/flyball.yaml.5 $(MANDIR)/man5/
+	install -m 644 contrib/man/flyballd.8 $(MANDIR)/man8/
+	test -e $(DESTDIR)$(SYSCONFDIR)/flyball/flyball.yaml || \
+		install -m 640 contrib/flyball.yaml $(DESTDIR)$(SYSCONFDIR)/flyball/
+	sed 's,@SBINDIR@,$(PREFIX)/sbin,' contrib/systemd/flyball.service \
+		> $(B)/flyball.service
+	install -m 644 $(B)/flyball.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 contrib/completion/flyballctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flyballctl
+	install -m 644 contrib/completion/_flyballctl \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/
+
+man: $(B)/man/flyballctl.1 $(B)/man/flyball.yaml.5
+$(B)/man/flyballctl.1: $(B)/flyballctl
+	@mkdir -p $(@D)
+	$(B)/flyballctl man flyballctl > $@
+$(B)/man/flyball.yaml.5: $(B)/flyballctl
+	@mkdir -p $(@D)
+	$(B)/flyballctl man flyball.yaml > $@
+
+help:
+	@echo 'make          build flyballd and flyballctl in $(B)/'
+	@echo 'make demo     see it work, in about 30 s (KEEP=1: until Ctrl-C)'
+	@echo 'make check    every test'
+	@echo 'make bench    side by side with Postfix'
+	@echo 'make deps     install what is missing from Debian'
+	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make fmt      clang-format; make clean'
+	@echo 'SAN=address,undefined or SAN=thread with B=DIR: sanitized builds'
 
 fmt:
 	clang-format -i $$(git ls-files '*.c' '*.h')

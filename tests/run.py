@@ -44,7 +44,7 @@ def run_unit(tally, path):
         failed = 1
     if p.returncode == 0 and passed == 0:
         passed = 1  # a checker without cmocka
-    name = os.path.basename(path)
+    name = os.path.relpath(path, os.path.join(ROOT, "build"))
     print(f"{name}: {passed} passed, {failed} failed ({time.monotonic() - start:.1f} s)", flush=True)
     if failed:
         print(out[-8000:], flush=True)
@@ -84,6 +84,7 @@ def run_e2e(tally, words):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build")
+    parser.add_argument("--sanitized", help="a second build of the unit tests, with sanitizers")
     parser.add_argument("--only", choices=["unit", "e2e", "scripts"])
     parser.add_argument("words", nargs="*")
     args = parser.parse_args()
@@ -92,7 +93,10 @@ def main():
     if args.only in (None, "scripts") and not args.words:
         run_script(tally, "layers", ["tests/layers.sh"])
     if args.only in (None, "unit"):
-        for path in sorted(glob.glob(os.path.join(args.build, "test_*"))):
+        paths = sorted(glob.glob(os.path.join(args.build, "test_*")))
+        if args.sanitized:
+            paths += sorted(glob.glob(os.path.join(args.sanitized, "test_*")))
+        for path in paths:
             if os.access(path, os.X_OK) and (not args.words or any(w in path for w in args.words)):
                 run_unit(tally, path)
     if args.only in (None, "e2e"):

@@ -1,0 +1,47 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Installs what is missing from Debian's packages: `deps.sh build` for building
+# and the demonstration, `deps.sh all` for the tests' peers too. Does nothing
+# where nothing is missing; uses sudo where it isn't root.
+set -eu
+
+build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
+liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev uthash-dev libsystemd-dev
+python3"
+# What the tests talk with: real clients, servers and tools.
+peers="libcmocka-dev openssl ca-certificates swaks msmtp util-linux procps"
+# An MTA that stands here already isn't replaced: tests that need Postfix are
+# skipped then.
+mta="postfix"
+
+wanted=$build
+[ "${1:-all}" = build ] || wanted="$build $peers"
+
+is_installed() {
+	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null |
+		grep -qx installed
+}
+
+missing=
+for package in $wanted; do
+	is_installed "$package" || missing="$missing $package"
+done
+if [ "${1:-all}" != build ] && ! is_installed "$mta"; then
+	if [ -e /usr/sbin/sendmail ]; then
+		echo "deps: another MTA is installed; Postfix isn't put in its place" >&2
+	else
+		missing="$missing $mta"
+	fi
+fi
+[ -n "$missing" ] || exit 0
+
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+echo "deps: installing$missing"
+# Postfix without a configuration: it is there, but it isn't started.
+echo "postfix postfix/main_mailer_type select No configuration" |
+	$as_root debconf-set-selections 2>/dev/null || true
+$as_root apt-get update -qq || true
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
+	--no-install-recommends $missing >/dev/null
