@@ -224,7 +224,9 @@ line_done(struct smtp_session *s)
 	char *line = s->line.data;
 	size_t len = s->line.len;
 
-	s->since_us = s->now_us;
+	/* Between chunks the message's own deadline goes on. */
+	if (states[s->state].phase == PHASE_COMMAND)
+		s->since_us = s->now_us;
 	if (!is_malformed) {
 		len -= 2;
 		is_malformed = memchr(line, '\r', len) != NULL ||

@@ -42,7 +42,7 @@ content_keep(struct smtp_session *s, const char *data, size_t len)
 {
 	struct err err;
 
-	if (s->content.body == NULL)
+	if (s->content.body == NULL || len == 0)
 		return;
 	if (body_add(s->content.body, data, len, &err) == 0)
 		return;
