@@ -98,7 +98,7 @@ keep_until(struct sched *s, struct lane *l)
 	if (!l->dest->provider->is_other)
 		return INT64_MAX; /* these are few: routes x providers */
 	full_us = bucket_set_full_at(&l->buckets, s->now_us);
-	keep_us = s->now_us +
+	keep_us = l->used_us +
 	    (l->stats.last_refusal != NULL ? REFUSAL_KEEP_US : IDLE_KEEP_US);
 	return full_us > keep_us ? full_us : keep_us;
 }
@@ -173,6 +173,7 @@ lane_get(struct sched *s, struct route *route, struct dest *dest)
 	l->name = xasprintf("%s/%s", route->name, dest->name);
 	l->route = route;
 	l->dest = dest;
+	l->used_us = s->now_us;
 	DL_APPEND2(dest->lanes, l, dest_prev, dest_next);
 	route->n_lanes++;
 	s->n_lanes++;
@@ -248,11 +249,12 @@ lane_collect(struct sched *s)
 		    HEAP_OWNER(heap_top(&s->idle), struct lane, node);
 		int64_t until_us = keep_until(s, l);
 
-		if (lane_is_droppable(l) &&
-		    bucket_set_full_at(&l->buckets, s->now_us) <= s->now_us)
+		if (until_us <= s->now_us && lane_is_droppable(l))
 			lane_free(s, l);
 		else
-			heap_move(&s->idle, &l->node, until_us);
+			heap_move(&s->idle, &l->node,
+			    until_us > s->now_us ? until_us
+						 : s->now_us + IDLE_KEEP_US);
 	}
 }
 

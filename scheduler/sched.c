@@ -260,6 +260,7 @@ dispatch(struct sched *s, struct flow *f, const struct gate_ask *ask,
 	lane_serve(l, f, n);
 	delivery_fly(s, d, l, n);
 	l->stats.n_attempted += n;
+	l->used_us = s->now_us;
 	if (l->state == LANE_READY) /* to the end of its ring */
 		lane_enter(s, l, LANE_READY, GATE_NONE, 0);
 	if (r->is_serving) {

@@ -149,6 +149,7 @@ struct lane {
 	unsigned in_flight;
 	unsigned n_flows; /* at home here */
 	int64_t full_since_us;
+	int64_t used_us; /* last sent or answered */
 	struct lane_stats stats;
 };
 

@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/base/xalloc.h"
 #include "scheduler/retry.h"
@@ -34,6 +35,7 @@ count_delivered(struct lane_stats *st, uint32_t n, int64_t now_us)
 static void
 lane_learn(struct lane *l, const struct verdict *v, int64_t now_us)
 {
+	const char *reply = v->reply != NULL ? v->reply : "";
 	struct lane_stats *st = &l->stats;
 
 	count_delivered(st, v->n_delivered, now_us);
@@ -45,7 +47,7 @@ lane_learn(struct lane *l, const struct verdict *v, int64_t now_us)
 	st->last_refusal_code = v->code;
 	st->last_refusal_class = v->class;
 	free(st->last_refusal);
-	st->last_refusal = xstrndup(v->reply ? v->reply : "", REPLY_KEEP);
+	st->last_refusal = xstrndup(reply, strnlen(reply, REPLY_KEEP));
 }
 
 /* ---- the end of a dispatch ---- */
@@ -84,6 +86,7 @@ lane_left(struct sched *s, struct lane *l)
 {
 	struct route *r = l->route;
 
+	l->used_us = s->now_us;
 	route_recheck(s, r);
 	if ((r->is_gone || l->dest->provider->is_gone) &&
 	    lane_is_droppable(l)) {
