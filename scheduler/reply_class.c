@@ -11,6 +11,7 @@
  */
 #include "scheduler/reply_class.h"
 
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,7 +117,7 @@ struct reply_rule {
 
 static const struct reply_rule rules[] = {
 	/* No reply: our own side saw a timeout, a reset, a refusal. */
-	{ "no-reply", CODE(0, 99), MEANS(SYSTEM, NEXT_HOP) },
+	{ "no-reply", CODE(INT_MIN, 99), MEANS(SYSTEM, NEXT_HOP) },
 	{ "accepted", CODE(100, 399), MEANS(OK, NOBODY) },
 
 	/* What a connection is told before any mail: about our set-up with
@@ -254,7 +255,7 @@ static const struct reply_rule rules[] = {
 	{ "closing", CODE(421, 421), MEANS(SYSTEM, NEXT_HOP) },
 	{ "local-error", CODE(451, 452), MEANS(SYSTEM, NEXT_HOP) },
 	{ "tls-unavailable", CODE(454, 454), MEANS(SYSTEM, NEXT_HOP) },
-	{ "other", CODE(0, 999), MEANS(OTHER, MESSAGE) },
+	{ "other", CODE(INT_MIN, INT_MAX), MEANS(OTHER, MESSAGE) },
 };
 
 /* ---- matching ---- */

@@ -24,6 +24,8 @@
  */
 struct sched;
 
+/* The snapshot is borrowed: the caller keeps its reference until it has given
+ * another one to sched_reload(), or until sched_free(). */
 struct sched *sched_new(const struct conf *conf, uint64_t seed);
 void sched_free(struct sched *s);
 /* Takes a new snapshot: rates keep what was spent, queued deliveries move to
