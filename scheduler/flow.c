@@ -161,10 +161,21 @@ retries_changed(struct sched *s, struct flow *f)
 		heap_remove(&s->retries, &f->retry);
 }
 
+/* Another delivery is first: it may need fewer tokens than the lane waits
+ * for. */
+static void
+first_changed(struct sched *s, struct flow *f)
+{
+	flow_refresh(s, f);
+	if (f->is_active)
+		lane_wake(s, f->lane);
+}
+
 void
 delivery_leave(struct sched *s, struct delivery *d)
 {
 	struct flow *f = d->flow;
+	bool was_first = f->queue == d;
 
 	switch ((enum delivery_state)d->state) {
 	case DELIVERY_LOOSE:
@@ -174,7 +185,8 @@ delivery_leave(struct sched *s, struct delivery *d)
 		f->n_queued--;
 		f->n_queued_recipients -= d->n_pending;
 		s->n_queued--;
-		flow_refresh(s, f);
+		if (was_first)
+			first_changed(s, f);
 		break;
 	case DELIVERY_DEFERRED:
 		heap_remove(&f->retries, &d->retry);
@@ -203,7 +215,8 @@ delivery_wait(struct sched *s, struct delivery *d, enum place place)
 	f->n_queued++;
 	f->n_queued_recipients += d->n_pending;
 	s->n_queued++;
-	flow_refresh(s, f);
+	if (f->queue == d)
+		first_changed(s, f);
 }
 
 void

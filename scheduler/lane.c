@@ -22,6 +22,7 @@
 /* How long an unused site's lane is kept: so long that an operator sees it,
  * and an hour when a refusal is remembered. */
 #define IDLE_KEEP_US	(10 * INT64_C(1000000))
+#define COLLECT_A_TURN	64
 #define REFUSAL_KEEP_US (3600 * INT64_C(1000000))
 
 /* ---- states ---- */
@@ -244,11 +245,14 @@ lane_is_droppable(const struct lane *l)
 void
 lane_collect(struct sched *s)
 {
-	while (heap_top_key(&s->idle) <= s->now_us) {
-		struct lane *l =
-		    HEAP_OWNER(heap_top(&s->idle), struct lane, node);
-		int64_t until_us = keep_until(s, l);
+	for (int i = 0; i < COLLECT_A_TURN; i++) {
+		struct lane *l;
+		int64_t until_us;
 
+		if (heap_top_key(&s->idle) > s->now_us)
+			return;
+		l = HEAP_OWNER(heap_top(&s->idle), struct lane, node);
+		until_us = keep_until(s, l);
 		if (until_us <= s->now_us && lane_is_droppable(l))
 			lane_free(s, l);
 		else

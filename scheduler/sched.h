@@ -162,7 +162,7 @@ struct lane_view {
 	size_t n_rates;
 	bool is_overridden;
 	int64_t override_until_us;
-	int64_t tokens; /* that could leave now, all windows */
+	int64_t tokens; /* that could leave now, all windows; INT64_MAX: any */
 	unsigned in_flight;
 	unsigned connections; /* limit, 0 = none */
 	uint64_t n_queued; /* deliveries that would leave by this lane */

@@ -184,6 +184,24 @@ urgent_mail_goes_next_though_bulk_waits_for_tokens(void **state)
 }
 
 static void
+a_small_delivery_does_not_wait_for_a_big_one_that_is_gone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	one_lane(&w, 5000);
+	world_add(&w, "bulk", "gmail", 50);
+	world_add(&w, "bulk", "gmail", 50);
+	world_add(&w, "bulk", "gmail", 1);
+	world_dispatch(&w, 1);
+	w.now_us += SEC / 1000;
+	world_wait(&w, GATE_RATE);
+	assert_true(sched_remove(w.s, 2, 0));
+	world_dispatch(&w, 3);
+	world_end(&w);
+}
+
+static void
 streams_of_a_class_share_by_weight(void **state)
 {
 	static const uint32_t sizes[][2] = { { 1, 1 }, { 7, 7 }, { 1, 40 },
@@ -358,6 +376,8 @@ main(void)
 		cmocka_unit_test(urgent_mail_alone_has_it_all),
 		cmocka_unit_test(
 		    urgent_mail_goes_next_though_bulk_waits_for_tokens),
+		cmocka_unit_test(
+		    a_small_delivery_does_not_wait_for_a_big_one_that_is_gone),
 		cmocka_unit_test(streams_of_a_class_share_by_weight),
 		cmocka_unit_test(weights_interleave_finely),
 		cmocka_unit_test(lanes_of_a_route_take_turns),
