@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "conf/base/clock.h"
+#include "conf/base/json.h"
 #include "conf/base/strbuf.h"
 
 static const char *const level_names[] = {
@@ -68,20 +69,7 @@ log_level_name(enum log_level level)
 static void
 add_quoted(struct strbuf *line, const char *s)
 {
-	strbuf_addc(line, '"');
-	for (; *s != '\0'; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if (c == '"' || c == '\\')
-			strbuf_addf(line, "\\%c", c);
-		else if (c == '\n')
-			strbuf_adds(line, "\\n");
-		else if (c < 0x20 || c == 0x7f)
-			strbuf_addf(line, "\\u%04x", c);
-		else
-			strbuf_addc(line, (char)c);
-	}
-	strbuf_addc(line, '"');
+	strbuf_add_json_string(line, s, strlen(s));
 }
 
 static bool
@@ -90,8 +78,8 @@ is_bare(const char *s)
 	if (*s == '\0')
 		return false;
 	for (; *s != '\0'; s++)
-		if ((unsigned char)*s <= ' ' || strchr("\"\\=", *s) != NULL ||
-		    *s == 0x7f)
+		if ((unsigned char)*s <= ' ' || (unsigned char)*s >= 0x7f ||
+		    strchr("\"\\=", *s) != NULL)
 			return false;
 	return true;
 }
