@@ -14,17 +14,17 @@
  * who follow on the admin socket. The governor's thread writes it; lines
  * gather in memory and are flushed once a turn. Whatever peers send comes out
  * as valid JSON: invalid UTF-8 becomes U+FFFD, fields are cut at
- * EVENT_FIELD_MAX bytes.
+ * EVENT_FIELD_MAX bytes (then "…" ends them).
  */
 #define EVENT_FIELD_MAX 8192
 
 struct event_log;
 
-/* path "" = only followers, "-" = stdout. */
+/* path "" = only followers, "-" = stdout. A new file gets mode 0640. */
 struct event_log *event_log_open(const char *path, struct err *err_out);
 /* Opens the path anew (logrotate, reload); the old file stays on failure. */
-int event_log_reopen(
-    struct event_log *log, const char *path, struct err *err_out);
+int event_log_reopen(struct event_log *log, const char *path,
+    struct err *err_out);
 void event_log_close(struct event_log *log);
 
 /* False when nobody reads: then spare the work of building an event. */
@@ -37,16 +37,19 @@ void event_int(struct event_log *log, const char *key, int64_t value);
 void event_bool(struct event_log *log, const char *key, bool value);
 void event_end(struct event_log *log);
 
-/* Writes what has gathered. A file that can't be written is told once to the
- * log as a warning; events are then dropped and counted. */
+/* Writes what has gathered, never waiting for a reader. Where it can't be
+ * written the log is warned once; events are then dropped, whole lines, and
+ * counted. */
 void event_log_flush(struct event_log *log);
 uint64_t event_log_n_dropped(const struct event_log *log);
 
-/* Followers get each line (with its newline) at event_end(). */
+/* Followers get each line (with its newline) at event_end(); the line is lent
+ * for the call. They may follow and unfollow from there, but not make events,
+ * flush or reopen. */
 typedef void event_follow_fn(const char *line, size_t len, void *arg);
 struct event_follower;
-struct event_follower *event_log_follow(
-    struct event_log *log, event_follow_fn *fn, void *arg);
+struct event_follower *event_log_follow(struct event_log *log,
+    event_follow_fn *fn, void *arg);
 void event_log_unfollow(struct event_log *log, struct event_follower *f);
 
 #endif
