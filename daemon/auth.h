@@ -15,23 +15,30 @@
 struct auth;
 
 /* Options of one user: stream=NAME, senders=a.example|b.example, rate=100/min.
- * -1: the file can't be read or has mistakes (file:line: what). */
+ * NULL, -1: the file can't be read or has mistakes (file:line:column: what, as
+ * many lines as have room); then the old users stay. */
 struct auth *auth_new(const struct conf *conf, struct err *err_out);
 int auth_reload(struct auth *a, const struct conf *conf, struct err *err_out);
-void auth_free(struct auth *a); /* joins its threads */
+/* Answers what is queued (temporary) and joins its threads. */
+void auth_free(struct auth *a);
 
 /* Called on a thread of the pool: who NULL = refused; temporary = 454. */
-typedef void auth_answer_fn(
-    struct auth_identity *who_take, bool temporary, void *arg);
+typedef void auth_answer_fn(struct auth_identity *who_take, bool temporary,
+    void *arg);
 /* From any thread. Password is copied and wiped after use. Returns true and
- * calls back at once, on this thread, when the answer is remembered. */
+ * calls back at once, on this thread, when the answer is remembered or the
+ * queue is full (temporary). */
 bool auth_check(struct auth *a, const char *user, const char *password,
     auth_answer_fn *answer, void *arg);
 
-/* A line for the users file with a yescrypt hash, for `flyballctl passwd`. */
+/* A line for the users file with a yescrypt hash and its newline, for
+ * `flyballctl passwd`. options may be NULL. */
 int auth_make_line(const char *user, const char *password, const char *options,
     struct strbuf *out, struct err *err_out);
 /* Checks a users file's text: every mistake with file:line. */
 int auth_check_file(const char *file, struct strbuf *errors_out);
+/* The same for the file that conf names, against conf's streams; 0 when it
+ * names none. For `flyballd -t`. */
+int auth_check_users(const struct conf *conf, struct strbuf *errors_out);
 
 #endif
