@@ -19,6 +19,9 @@
  * contents over SPOOL_INLINE_MAX.
  */
 #define SPOOL_INLINE_MAX 65536
+/* The stream of the notices that the spool writes. No configuration needs to
+ * name it: unknown streams are sent as `default` with priority high. */
+#define SPOOL_DSN_STREAM "bounces"
 
 struct spool;
 
@@ -35,22 +38,25 @@ void body_free(struct body *b); /* removes its file if it wasn't submitted */
 /* ---- requests to the writer ---- */
 enum spool_result {
 	SPOOL_OK,
-	SPOOL_FULL,	/* 452 4.3.1: max_messages, max_bytes, min_free */
-	SPOOL_FAILED,	/* 451 4.3.0: the disk; alert */
+	SPOOL_FULL,   /* 452 4.3.1: max_messages, max_bytes, min_free */
+	SPOOL_FAILED, /* 451 4.3.0: the disk; alert */
 };
 
 /* What one recipient of a settled delivery comes to. */
 enum spool_fate {
-	SPOOL_KEEP,	 /* stays in its delivery */
-	SPOOL_DELIVERED, /* gone; a success DSN if asked */
+	SPOOL_KEEP,	       /* stays in its delivery */
+	SPOOL_DELIVERED,       /* gone; a success DSN if asked */
 	SPOOL_FAILED_FOR_GOOD, /* gone; a failure DSN if wanted */
-	SPOOL_DROPPED,	 /* gone without a word */
+	SPOOL_DROPPED,	       /* gone without a word */
 	SPOOL_MOVE, /* to a new delivery of its own (attempts, due below) */
 };
 struct spool_rcpt {
 	enum spool_fate fate;
 	char status[16]; /* enhanced code for the DSN, "" = derive */
-	char *reply;	 /* malloc'd or NULL; the spool frees it */
+	/* DELIVERED: the next hop offers DSN and was told NOTIFY, so success
+	 * is its to report (RFC 3461 5.2.1); else we say "relayed". */
+	bool dsn_passed;
+	char *reply; /* malloc'd or NULL; the spool frees it */
 };
 
 struct spool_request {
@@ -73,8 +79,9 @@ struct spool_request {
 	/* filled in for `committed` */
 	enum spool_result result;
 	struct err err;
-	void *owner; /* the requester's */
+	void *owner;		    /* the requester's */
 	struct spool_request *next; /* private to the spool */
+	struct spool_added *added;  /* likewise */
 };
 
 struct spool_ops {
@@ -86,6 +93,10 @@ struct spool_ops {
 	void (*added)(const struct envelope *e, void *arg);
 	/* The disk failed (or works again: err == NULL). */
 	void (*trouble)(const struct err *err, void *arg);
+	/* Where a notice to this mailbox belongs; results are malloc'd, site
+	 * "" for a named provider. NULL: `other`, its domain. */
+	void (*classify)(const char *mailbox, char **provider_out,
+	    char **site_out, void *arg);
 	void *arg;
 };
 
@@ -93,8 +104,8 @@ struct spool_ops {
  * Opens (creates 0700), takes the lock, checks and migrates the schema, sweeps
  * orphaned bodies. -1: another daemon has it, another owner, another version.
  */
-struct spool *spool_open(
-    const struct conf *conf, const struct spool_ops *ops, struct err *err_out);
+struct spool *spool_open(const struct conf *conf, const struct spool_ops *ops,
+    struct err *err_out);
 /* Calls ops.added for every stored delivery in order of arrival; before
  * spool_start(). */
 int spool_scan(struct spool *spool, struct err *err_out);
@@ -103,7 +114,8 @@ void spool_stop(struct spool *spool); /* commits what is queued, joins */
 void spool_close(struct spool *spool);
 void spool_configure(struct spool *spool, const struct conf *conf); /* reload */
 
-/* Queues; takes the request (malloc'd). From any thread. */
+/* Queues; takes the request (malloc'd). From any thread. After spool_stop()
+ * it is answered at once, with SPOOL_FAILED, on the caller's thread. */
 void spool_submit(struct spool *spool, struct spool_request *request_take);
 void spool_request_free(struct spool_request *request);
 
@@ -114,8 +126,8 @@ void spool_reader_free(struct spool_reader *r);
 
 struct spool_message { /* an envelope with the deliveries asked for + content */
 	struct envelope envelope;
-	char *body;   /* malloc'd inline content, or NULL: body_fd */
-	int body_fd;  /* -1, or the open body file */
+	char *body;  /* malloc'd inline content, or NULL: body_fd */
+	int body_fd; /* -1, or the open body file */
 	uint64_t body_len;
 };
 /* One delivery and the content, for sending. 1 = not there (any more). */

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_SPOOL_PRIVATE_H
+#define FLYBALL_SPOOL_PRIVATE_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "conf/base/strbuf.h"
+#include "daemon/spool.h"
+
+/*
+ * What the spool's files share. Threads: `queue` is under its lock, what is
+ * atomic is anyone's, readers come in through store_read_begin(); all else
+ * belongs to the writer, and before spool_start() to whoever opened it.
+ */
+
+/* ---- the world, which a test may replace ---- */
+struct spool_io {
+	ssize_t (*write)(int fd, const void *data, size_t len); /* bodies */
+	int (*sync)(int fd);	     /* of a body, fdatasync(2) */
+	int (*commit)(MDB_txn *txn); /* mdb_txn_commit() */
+	int64_t (*utc_us)(void);
+};
+extern struct spool_io spool_io;
+/* Called between every two durable steps; NULL but in the crash test. */
+extern void (*spool_test_step)(const char *where);
+
+static inline void
+spool_step(const char *where)
+{
+	if (spool_test_step != NULL)
+		spool_test_step(where);
+}
+
+/* ---- spool_space.c: room on the file system ---- */
+struct space {
+	pthread_mutex_t lock; /* guards the look, not the numbers */
+	int dir_fd;
+	_Atomic int64_t looked_us;
+	_Atomic int64_t min_free_bytes;
+	_Atomic int64_t free_bytes; /* at the last look, minus what was taken */
+};
+void space_init(struct space *s, int dir_fd, int64_t min_free_bytes);
+void space_fini(struct space *s);
+/* Would min_free still be kept? If so the bytes count as taken until the next
+ * look. Looks at most once a second. Any thread. */
+bool space_take(struct space *s, uint64_t bytes);
+
+/* ---- spool_store.c: the database ---- */
+struct spool_reader {
+	struct spool *spool;
+	MDB_txn *txn; /* reset between reads; NULL: to be begun */
+	struct spool_reader *prev, *next;
+};
+
+struct store {
+	pthread_rwlock_t lock; /* for writing: the environment is replaced */
+	struct spool_reader *readers;
+	MDB_env *env; /* NULL: couldn't be opened again */
+	MDB_dbi meta, message, delivery, body;
+	char *path;
+	int fd; /* of the data file, for preallocation and sync */
+	size_t map_bytes;
+	size_t page_bytes;
+	uint64_t file_bytes; /* pages behind the last used one are zeros */
+	uint64_t last_id;
+	uint64_t id_ceiling; /* no id from here on was given; 0: to be set */
+	struct strbuf scratch;
+};
+
+/* One transaction, and what else changes when it is committed. */
+struct turn {
+	struct spool *spool;
+	MDB_txn *txn;
+	int64_t n_messages, n_deliveries, n_bytes; /* differences */
+	uint64_t *gone; /* messages whose body files go then */
+	size_t n_gone;
+};
+
+int store_open(struct store *st, const char *dir, size_t map_bytes,
+    struct err *err_out);
+void store_close(struct store *st);
+/* After a failed commit, see store_reopen() in spool_store.c. */
+int store_reopen(struct store *st, struct err *err_out);
+/* Makes the map larger; never smaller. */
+int store_resize(struct store *st, size_t map_bytes, struct err *err_out);
+/* So few pages are left that only settlements may have them. */
+bool store_is_full(const struct store *st, MDB_txn *txn);
+/* Extends the file with zeros, so that commits change no file size. */
+void store_preallocate(struct store *st, struct space *space);
+uint64_t store_last_txn(const struct store *st);
+
+/* All of these return LMDB's codes; 0 is fine. */
+int store_new_id(struct store *st, MDB_txn *txn, uint64_t *id_out);
+/* The newest message: content NULL when it is in a file. */
+int store_add(struct turn *t, const struct envelope *e, const void *content,
+    size_t len);
+int store_put_delivery(struct turn *t, uint64_t id, const struct delivery *d,
+    bool is_new);
+/* With its last delivery the message goes too. */
+int store_remove_delivery(struct turn *t, const struct envelope *e,
+    uint32_t number);
+/* MDB_NOTFOUND; MDB_CORRUPTED when it can't be decoded. */
+int store_get_message(const struct store *st, MDB_txn *txn, uint64_t id,
+    struct envelope *out);
+int store_get_delivery(const struct store *st, MDB_txn *txn, uint64_t id,
+    uint32_t number, struct delivery *out);
+/* Appends all deliveries of the message to the envelope. */
+int store_get_deliveries(const struct store *st, MDB_txn *txn,
+    struct envelope *e);
+/* MDB_NOTFOUND: in a file, or nowhere. */
+int store_get_body(const struct store *st, MDB_txn *txn, uint64_t id,
+    MDB_val *out);
+/* The highest number in use; *any_out: there is a delivery. */
+int store_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
+    uint32_t *number_out, bool *any_out);
+int store_has_file(const struct store *st, MDB_txn *txn, uint64_t id,
+    bool *has_out);
+
+/* A reader's snapshot; it must be ended soon: it pins freed pages. */
+int store_read_begin(struct spool_reader *r, struct err *err_out);
+void store_read_end(struct spool_reader *r);
+
+/* ---- spool_scan.c ---- */
+/* Counts what there is, and calls `added` where it isn't NULL. */
+int store_scan(struct spool *spool,
+    void (*added)(const struct envelope *e, void *arg), void *arg,
+    struct err *err_out);
+
+/* ---- spool_body.c: contents ---- */
+/* Where the body of a message lies, below bodies/. */
+#define BODY_NAME_SIZE (3 + MESSAGE_ID_SIZE)
+char *body_name(uint64_t id, char out[BODY_NAME_SIZE]);
+bool body_is_file(const struct body *b);
+const void *body_data(const struct body *b); /* when it is none */
+/* Syncs the file and gives it its name, durably. */
+int body_place(struct body *b, uint64_t id, struct err *err_out);
+/* The file is the database's now: body_free() leaves it. */
+void body_release(struct body *b);
+void body_remove(struct spool *spool, uint64_t id);
+
+/* ---- spool_dir.c: the state directory ---- */
+int dir_open(struct spool *spool, const char *path, struct err *err_out);
+void dir_close(struct spool *spool);
+/* Removes body files that no message names. */
+int dir_sweep(struct spool *spool, struct err *err_out);
+
+/* ---- spool_dsn.c ---- */
+struct notice {
+	struct envelope envelope;
+	struct strbuf content;
+};
+/* What a settlement makes known to the sender; up to 3 notices, freed by
+ * notice_fini(). `d` is the delivery as stored. */
+#define NOTICES_MAX 3
+size_t notices_make(struct turn *t, const struct spool_request *q,
+    const struct envelope *e, const struct delivery *d,
+    struct notice out[NOTICES_MAX]);
+void notice_fini(struct notice *n);
+
+/* ---- spool_settle.c ---- */
+/* LMDB's code; q->result says when the request failed alone. */
+int settle(struct turn *t, struct spool_request *q);
+
+/* ---- spool_commit.c ---- */
+/* A delivery that a settlement made, for ops.added. */
+struct spool_added {
+	struct envelope envelope;
+	struct spool_added *next;
+};
+void spool_added_free(struct spool_added *list);
+/* Commits a list of requests and answers them; what must be tried again is
+ * kept. */
+void writer_turn(struct spool *spool, struct spool_request *list);
+/* When the writer has to run although nothing was queued; INT64_MAX: never. */
+int64_t writer_due_us(const struct spool *spool);
+/* The last turn: what can't be kept is given up. */
+void writer_finish(struct spool *spool);
+void spool_answer(struct spool *spool, struct spool_request *q);
+
+/* ---- spool.c ---- */
+struct settings {
+	int64_t max_messages, max_bytes, expire_us;
+	size_t map_bytes;
+	char *hostname;
+};
+
+struct spool {
+	struct spool_ops ops;
+	char *dir;
+	int dir_fd, lock_fd, bodies_fd;
+	struct space space;
+	struct store store;
+	struct settings settings;
+	_Atomic uint64_t n_body_files; /* names of temporary files */
+
+	struct {
+		pthread_mutex_t lock;
+		pthread_cond_t wake;
+		struct spool_request *first, **last;
+		struct settings next; /* of a reload */
+		bool has_settings;
+		bool is_waiting, is_stopping, is_stopped;
+	} queue;
+	pthread_t thread;
+	bool is_running;
+	bool is_counted;
+
+	struct spool_request *kept, **kept_last; /* settlements to repeat */
+	bool is_failing;
+	int64_t failed_us, retry_us, backoff_us;
+	uint64_t *doomed; /* bodies of a commit that failed */
+	size_t n_doomed;
+
+	struct {
+		_Atomic uint64_t n_messages, n_deliveries, n_bytes;
+		_Atomic uint64_t n_commits, n_committed;
+		_Atomic int64_t commit_us_total, commit_us_max;
+		_Atomic bool is_failing;
+	} stats;
+};
+
+/* Test seams: 0 = by the configuration. */
+extern size_t spool_test_map_bytes;
+
+#endif

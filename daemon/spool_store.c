@@ -1,0 +1,719 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The database: one LMDB environment, STATE_DIR/spool.mdb.
+ *
+ *	meta      name            -> value (schema, next id, probe)
+ *	message   id              -> envelope_encode()
+ *	delivery  id, number      -> delivery_encode()
+ *	body      id              -> content, when it isn't in a file
+ *
+ * Numbers in keys are big-endian, so everything lies in order of arrival. Ids
+ * only grow, hence MDB_APPEND: pages fill up one after the other. The writer
+ * calls what changes things; readers come in through store_read_begin().
+ *
+ * MDB_WRITEMAP is not used: on a full disk it ends in SIGBUS, where a write
+ * ends in an error that can be answered; and a stray pointer would write mail.
+ * Nor is MDB_NOMEMINIT: what lay in our memory, a password perhaps, must not
+ * get onto the disk in the slack of a page.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "conf/base/log.h"
+#include "conf/base/xalloc.h"
+#include "daemon/spool_private.h"
+
+#define ID_SEQUENCE_BITS  20
+/* So far ahead ids are reserved: one more page to write in so much time. */
+#define ID_RESERVE_MS	  60000
+/* The end of the map is for settlements alone. */
+#define RESERVE_BYTES_MAX ((size_t)64 << 20)
+#define READERS_MAX	  1024
+#define DATABASES_MAX	  32
+
+/* How far the file reaches beyond its used pages, and in what steps. */
+#define AHEAD_BYTES ((uint64_t)4 << 20)
+#define STEP_BYTES  ((uint64_t)1 << 20)
+
+/* ---- keys ---- */
+
+static void
+put_be(uint8_t *to, uint64_t value, size_t len)
+{
+	while (len-- > 0) {
+		to[len] = (uint8_t)value;
+		value >>= 8;
+	}
+}
+
+static uint64_t
+get_be(const void *from, size_t len)
+{
+	const uint8_t *p = from;
+	uint64_t value = 0;
+
+	while (len-- > 0)
+		value = value << 8 | *p++;
+	return value;
+}
+
+struct key {
+	uint8_t bytes[12];
+	MDB_val val;
+};
+
+static MDB_val *
+message_key(struct key *k, uint64_t id)
+{
+	put_be(k->bytes, id, 8);
+	k->val = (MDB_val){ 8, k->bytes };
+	return &k->val;
+}
+
+static MDB_val *
+delivery_key(struct key *k, uint64_t id, uint32_t number)
+{
+	put_be(k->bytes, id, 8);
+	put_be(k->bytes + 8, number, 4);
+	k->val = (MDB_val){ 12, k->bytes };
+	return &k->val;
+}
+
+/* ---- meta ---- */
+
+static int
+meta_get(const struct store *st, MDB_txn *txn, const char *name,
+    uint64_t *value_out)
+{
+	MDB_val key = { strlen(name), (void *)(uintptr_t)name };
+	MDB_val data;
+	int rc = mdb_get(txn, st->meta, &key, &data);
+
+	if (rc == 0 && data.mv_size != 8)
+		return MDB_CORRUPTED;
+	if (rc == 0)
+		*value_out = get_be(data.mv_data, 8);
+	return rc;
+}
+
+static int
+meta_put(const struct store *st, MDB_txn *txn, const char *name, uint64_t value)
+{
+	MDB_val key = { strlen(name), (void *)(uintptr_t)name };
+	uint8_t bytes[8];
+	MDB_val data = { sizeof(bytes), bytes };
+
+	put_be(bytes, value, 8);
+	return mdb_put(txn, st->meta, &key, &data, 0);
+}
+
+/* ---- the schema ---- */
+
+static int
+step_to_1(struct store *st, MDB_txn *txn)
+{
+	(void)st;
+	(void)txn;
+	return 0; /* the empty database is all there is to it */
+}
+
+/* Row N brings version N to version N + 1. A step runs in the transaction
+ * that opens the databases: all of them happen, or none. */
+static int (*const schema_steps[])(struct store *st, MDB_txn *txn) = {
+	step_to_1,
+};
+#define SCHEMA_VERSION (sizeof(schema_steps) / sizeof(schema_steps[0]))
+
+static int
+migrate(struct store *st, MDB_txn *txn, struct err *err_out)
+{
+	uint64_t version = 0;
+	int rc = meta_get(st, txn, "schema", &version);
+
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	if (version > SCHEMA_VERSION)
+		return err_set(err_out,
+		    "%s was made by a newer flyball (schema %llu, this one "
+		    "knows %zu)",
+		    st->path, (unsigned long long)version, SCHEMA_VERSION);
+	if (version == SCHEMA_VERSION)
+		return 0;
+	for (rc = 0; rc == 0 && version < SCHEMA_VERSION; version++)
+		rc = schema_steps[version](st, txn);
+	if (rc == 0)
+		rc = meta_put(st, txn, "schema", SCHEMA_VERSION);
+	if (rc != 0)
+		return err_set(err_out, "%s: schema: %s", st->path,
+		    mdb_strerror(rc));
+	return 1;
+}
+
+/* ---- opening ---- */
+
+static int
+open_databases(struct store *st, MDB_txn *txn)
+{
+	const struct {
+		const char *name;
+		MDB_dbi *dbi;
+	} rows[] = { { "meta", &st->meta }, { "message", &st->message },
+		{ "delivery", &st->delivery }, { "body", &st->body } };
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int rc =
+		    mdb_dbi_open(txn, rows[i].name, MDB_CREATE, rows[i].dbi);
+
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Ids go on behind the newest message and behind all that were reserved: also
+ * when the clock was set back, also when the newest messages have left. */
+static int
+find_last_id(struct store *st, MDB_txn *txn)
+{
+	MDB_cursor *c;
+	MDB_val key, data;
+	uint64_t ceiling = 0;
+	int rc = meta_get(st, txn, "next_id", &ceiling);
+
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		return rc;
+	rc = mdb_cursor_open(txn, st->message, &c);
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(c, &key, &data, MDB_LAST);
+	if (rc == 0 && get_be(key.mv_data, 8) > st->last_id)
+		st->last_id = get_be(key.mv_data, 8);
+	mdb_cursor_close(c);
+	if (ceiling > st->last_id + 1)
+		st->last_id = ceiling - 1;
+	st->id_ceiling = 0;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int
+set_up(struct store *st, struct err *err_out)
+{
+	MDB_txn *txn;
+	MDB_stat stat;
+	int rc = mdb_txn_begin(st->env, NULL, 0, &txn);
+	int changed;
+
+	if (rc != 0)
+		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	rc = open_databases(st, txn);
+	if (rc != 0) {
+		mdb_txn_abort(txn);
+		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	}
+	changed = migrate(st, txn, err_out);
+	if (changed < 0) {
+		mdb_txn_abort(txn);
+		return -1;
+	}
+	rc = find_last_id(st, txn);
+	if (rc == 0)
+		rc = mdb_txn_commit(txn);
+	else
+		mdb_txn_abort(txn);
+	if (rc != 0)
+		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	mdb_env_stat(st->env, &stat);
+	st->page_bytes = stat.ms_psize;
+	return 0;
+}
+
+static int
+open_env(struct store *st, struct err *err_out)
+{
+	/* NOTLS: a snapshot belongs to its reader, not to a thread. */
+	const unsigned flags = MDB_NOSUBDIR | MDB_NOTLS;
+	int rc = mdb_env_create(&st->env);
+
+	if (rc == 0)
+		rc = mdb_env_set_maxdbs(st->env, DATABASES_MAX);
+	if (rc == 0)
+		rc = mdb_env_set_maxreaders(st->env, READERS_MAX);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(st->env, st->map_bytes);
+	if (rc == 0)
+		rc = mdb_env_open(st->env, st->path, flags, 0600);
+	if (rc != 0)
+		err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	return rc == 0 ? set_up(st, err_out) : -1;
+}
+
+static void
+close_env(struct store *st)
+{
+	struct spool_reader *r;
+
+	for (r = st->readers; r != NULL; r = r->next) {
+		mdb_txn_abort(r->txn);
+		r->txn = NULL;
+	}
+	if (st->env != NULL)
+		mdb_env_close(st->env);
+	st->env = NULL;
+}
+
+static int
+open_file(struct store *st, struct err *err_out)
+{
+	struct stat s;
+
+	st->fd = open(st->path, O_RDWR | O_CLOEXEC);
+	if (st->fd < 0 || fstat(st->fd, &s) < 0)
+		return err_sys(err_out, "%s", st->path);
+	st->file_bytes = (uint64_t)s.st_size;
+	return 0;
+}
+
+int
+store_open(struct store *st, const char *dir, size_t map_bytes,
+    struct err *err_out)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr,
+	    PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&st->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	st->fd = -1;
+	st->path = xasprintf("%s/spool.mdb", dir);
+	st->map_bytes = map_bytes;
+	if (open_env(st, err_out) < 0)
+		return -1;
+	return open_file(st, err_out);
+}
+
+void
+store_close(struct store *st)
+{
+	if (st->path == NULL)
+		return;
+	close_env(st);
+	if (st->fd >= 0)
+		close(st->fd);
+	free(st->path);
+	strbuf_fini(&st->scratch);
+	pthread_rwlock_destroy(&st->lock);
+}
+
+/*
+ * A commit failed. What its fsync did or didn't write is unknown, and asking
+ * again tells nothing: Linux reports a write error once and then takes the
+ * pages for clean. So nothing of that transaction is used. LMDB makes this
+ * easy: it writes into free pages only and then the meta page, so all pages
+ * that the last good transaction names were synced before and are whole.
+ * Where the meta page failed, LMDB put the old one back into the page cache
+ * and declares the environment dead. Opening it again begins from the last
+ * good transaction, and the sync here makes sure that the disk says so too
+ * before anything relies on it.
+ */
+int
+store_reopen(struct store *st, struct err *err_out)
+{
+	int result;
+
+	pthread_rwlock_wrlock(&st->lock);
+	close_env(st);
+	result = open_env(st, err_out);
+	if (result < 0)
+		close_env(st);
+	pthread_rwlock_unlock(&st->lock);
+	if (result == 0 && spool_io.sync(st->fd) < 0)
+		return err_sys(err_out, "%s: sync", st->path);
+	return result;
+}
+
+int
+store_resize(struct store *st, size_t map_bytes, struct err *err_out)
+{
+	int rc;
+
+	if (map_bytes <= st->map_bytes || st->env == NULL)
+		return 0;
+	pthread_rwlock_wrlock(&st->lock);
+	for (struct spool_reader *r = st->readers; r != NULL; r = r->next) {
+		mdb_txn_abort(r->txn);
+		r->txn = NULL;
+	}
+	rc = mdb_env_set_mapsize(st->env, map_bytes);
+	if (rc == 0)
+		st->map_bytes = map_bytes;
+	pthread_rwlock_unlock(&st->lock);
+	if (rc != 0)
+		return err_set(err_out, "%s: map of %zu bytes: %s", st->path,
+		    map_bytes, mdb_strerror(rc));
+	return 0;
+}
+
+uint64_t
+store_last_txn(const struct store *st)
+{
+	MDB_envinfo info;
+
+	mdb_env_info(st->env, &info);
+	return info.me_last_txnid;
+}
+
+/* ---- room ---- */
+
+static uint64_t
+used_bytes(const struct store *st)
+{
+	MDB_envinfo info;
+
+	mdb_env_info(st->env, &info);
+	return (info.me_last_pgno + 1) * (uint64_t)st->page_bytes;
+}
+
+/* Pages that were freed and can be used again: LMDB's database 0 lists them,
+ * one record a transaction, its first word the number of pages. */
+static uint64_t
+freed_bytes(const struct store *st, MDB_txn *txn)
+{
+	MDB_cursor *c;
+	MDB_val key, data;
+	uint64_t n = 0;
+
+	if (mdb_cursor_open(txn, 0, &c) != 0)
+		return 0;
+	while (mdb_cursor_get(c, &key, &data, MDB_NEXT) == 0) {
+		size_t pages;
+
+		memcpy(&pages, data.mv_data, sizeof(pages));
+		n += pages;
+	}
+	mdb_cursor_close(c);
+	return n * st->page_bytes;
+}
+
+bool
+store_is_full(const struct store *st, MDB_txn *txn)
+{
+	uint64_t reserve = st->map_bytes / 8;
+	uint64_t used = used_bytes(st);
+
+	if (reserve > RESERVE_BYTES_MAX)
+		reserve = RESERVE_BYTES_MAX;
+	/* Only near the end is the list of free pages worth reading. */
+	if (used + reserve <= st->map_bytes)
+		return false;
+	return used + reserve > st->map_bytes + freed_bytes(st, txn);
+}
+
+/*
+ * A sync that must also write a new file size or extent waits for the file
+ * system's journal. So there are always a few MiB of zeros behind the last
+ * used page; they also are the room in which deliveries can be settled when
+ * the disk is full. The writer alone calls this, between transactions: nobody
+ * else may be writing behind the last page.
+ */
+void
+store_preallocate(struct store *st, struct space *space)
+{
+	static const char zeros[256 << 10];
+	uint64_t used;
+
+	if (st->env == NULL)
+		return;
+	used = used_bytes(st);
+	if (st->file_bytes < used)
+		st->file_bytes = used;
+	if (st->file_bytes >= used + AHEAD_BYTES ||
+	    !space_take(space, STEP_BYTES))
+		return;
+	for (uint64_t end = st->file_bytes + STEP_BYTES;
+	     st->file_bytes < end;) {
+		ssize_t n =
+		    pwrite(st->fd, zeros, sizeof(zeros), (off_t)st->file_bytes);
+
+		if (n <= 0)
+			return; /* a commit will tell */
+		st->file_bytes += (uint64_t)n;
+	}
+}
+
+/* ---- writing ---- */
+
+int
+store_new_id(struct store *st, MDB_txn *txn, uint64_t *id_out)
+{
+	uint64_t now_ms = (uint64_t)spool_io.utc_us() / 1000;
+	uint64_t id = now_ms << ID_SEQUENCE_BITS;
+	int rc;
+
+	if (id <= st->last_id)
+		id = st->last_id + 1;
+	if (id >= st->id_ceiling) {
+		uint64_t ceiling =
+		    id + ((uint64_t)ID_RESERVE_MS << ID_SEQUENCE_BITS);
+
+		rc = meta_put(st, txn, "next_id", ceiling);
+		if (rc != 0)
+			return rc;
+		st->id_ceiling = ceiling;
+	}
+	st->last_id = id;
+	*id_out = id;
+	return 0;
+}
+
+int
+store_put_delivery(struct turn *t, uint64_t id, const struct delivery *d,
+    bool is_new)
+{
+	struct store *st = &t->spool->store;
+	struct key key;
+	MDB_val data;
+
+	strbuf_reset(&st->scratch);
+	delivery_encode(d, &st->scratch);
+	data = (MDB_val){ st->scratch.len, st->scratch.data };
+	t->n_deliveries += is_new;
+	return mdb_put(t->txn, st->delivery, delivery_key(&key, id, d->number),
+	    &data, 0);
+}
+
+static int
+append_deliveries(struct turn *t, const struct envelope *e)
+{
+	struct store *st = &t->spool->store;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < e->n_deliveries; i++) {
+		const struct delivery *d = &e->deliveries[i];
+		struct key key;
+		MDB_val data;
+
+		strbuf_reset(&st->scratch);
+		delivery_encode(d, &st->scratch);
+		data = (MDB_val){ st->scratch.len, st->scratch.data };
+		rc = mdb_put(t->txn, st->delivery,
+		    delivery_key(&key, e->id, d->number), &data, MDB_APPEND);
+	}
+	t->n_deliveries += (int64_t)e->n_deliveries;
+	return rc;
+}
+
+int
+store_add(struct turn *t, const struct envelope *e, const void *content,
+    size_t len)
+{
+	struct store *st = &t->spool->store;
+	struct key key;
+	MDB_val data;
+	int rc;
+
+	strbuf_reset(&st->scratch);
+	envelope_encode(e, &st->scratch);
+	data = (MDB_val){ st->scratch.len, st->scratch.data };
+	rc = mdb_put(t->txn, st->message, message_key(&key, e->id), &data,
+	    MDB_APPEND);
+	if (rc == 0)
+		rc = append_deliveries(t, e);
+	if (rc == 0 && content != NULL) {
+		data = (MDB_val){ len, (void *)(uintptr_t)content };
+		rc = mdb_put(t->txn, st->body, message_key(&key, e->id), &data,
+		    MDB_APPEND);
+	}
+	t->n_messages++;
+	t->n_bytes += (int64_t)e->size_bytes;
+	return rc;
+}
+
+/* The message and its content; a file goes when this is committed. */
+static int
+remove_message(struct turn *t, const struct envelope *e)
+{
+	struct store *st = &t->spool->store;
+	struct key key;
+	int rc = mdb_del(t->txn, st->message, message_key(&key, e->id), NULL);
+
+	if (rc != 0)
+		return rc;
+	t->n_messages--;
+	t->n_bytes -= (int64_t)e->size_bytes;
+	rc = mdb_del(t->txn, st->body, &key.val, NULL);
+	if (rc != MDB_NOTFOUND)
+		return rc;
+	t->gone = xrealloc(t->gone, (t->n_gone + 1) * sizeof(*t->gone));
+	t->gone[t->n_gone++] = e->id;
+	return 0;
+}
+
+int
+store_remove_delivery(struct turn *t, const struct envelope *e, uint32_t number)
+{
+	struct store *st = &t->spool->store;
+	struct key key;
+	uint32_t top;
+	bool any;
+	int rc = mdb_del(t->txn, st->delivery,
+	    delivery_key(&key, e->id, number), NULL);
+
+	if (rc != 0)
+		return rc;
+	t->n_deliveries--;
+	rc = store_top_number(st, t->txn, e->id, &top, &any);
+	return rc != 0 || any ? rc : remove_message(t, e);
+}
+
+/* ---- reading ---- */
+
+int
+store_get_message(const struct store *st, MDB_txn *txn, uint64_t id,
+    struct envelope *out)
+{
+	struct key key;
+	MDB_val data;
+	int rc = mdb_get(txn, st->message, message_key(&key, id), &data);
+
+	if (rc != 0)
+		return rc;
+	if (envelope_decode(data.mv_data, data.mv_size, out) < 0)
+		return MDB_CORRUPTED;
+	out->id = id;
+	return 0;
+}
+
+int
+store_get_delivery(const struct store *st, MDB_txn *txn, uint64_t id,
+    uint32_t number, struct delivery *out)
+{
+	struct key key;
+	MDB_val data;
+	int rc =
+	    mdb_get(txn, st->delivery, delivery_key(&key, id, number), &data);
+
+	if (rc != 0)
+		return rc;
+	if (delivery_decode(data.mv_data, data.mv_size, out) < 0)
+		return MDB_CORRUPTED;
+	out->number = number;
+	return 0;
+}
+
+static int
+append_delivery(struct envelope *e, const MDB_val *key, const MDB_val *data)
+{
+	struct delivery d;
+
+	if (delivery_decode(data->mv_data, data->mv_size, &d) < 0)
+		return MDB_CORRUPTED;
+	d.number = (uint32_t)get_be((uint8_t *)key->mv_data + 8, 4);
+	e->deliveries = xrealloc(e->deliveries,
+	    (e->n_deliveries + 1) * sizeof(*e->deliveries));
+	e->deliveries[e->n_deliveries++] = d;
+	return 0;
+}
+
+int
+store_get_deliveries(const struct store *st, MDB_txn *txn, struct envelope *e)
+{
+	struct key first;
+	MDB_val key = *delivery_key(&first, e->id, 0);
+	MDB_val data;
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(txn, st->delivery, &c);
+
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(c, &key, &data, MDB_SET_RANGE);
+	while (rc == 0 && get_be(key.mv_data, 8) == e->id) {
+		rc = append_delivery(e, &key, &data);
+		if (rc == 0)
+			rc = mdb_cursor_get(c, &key, &data, MDB_NEXT);
+	}
+	mdb_cursor_close(c);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int
+store_get_body(const struct store *st, MDB_txn *txn, uint64_t id, MDB_val *out)
+{
+	struct key key;
+
+	return mdb_get(txn, st->body, message_key(&key, id), out);
+}
+
+int
+store_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
+    uint32_t *number_out, bool *any_out)
+{
+	struct key last;
+	MDB_val key = *delivery_key(&last, id, UINT32_MAX);
+	MDB_val data;
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(txn, st->delivery, &c);
+
+	*any_out = false;
+	if (rc != 0)
+		return rc;
+	rc = mdb_cursor_get(c, &key, &data, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND)
+		rc = mdb_cursor_get(c, &key, &data, MDB_LAST);
+	else if (rc == 0 && memcmp(key.mv_data, last.bytes, 12) != 0)
+		rc = mdb_cursor_get(c, &key, &data, MDB_PREV);
+	if (rc == 0 && get_be(key.mv_data, 8) == id) {
+		*any_out = true;
+		*number_out = (uint32_t)get_be((uint8_t *)key.mv_data + 8, 4);
+	}
+	mdb_cursor_close(c);
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int
+store_has_file(const struct store *st, MDB_txn *txn, uint64_t id, bool *has_out)
+{
+	struct key key;
+	MDB_val data;
+	int rc = mdb_get(txn, st->message, message_key(&key, id), &data);
+
+	*has_out = false;
+	if (rc != 0)
+		return rc == MDB_NOTFOUND ? 0 : rc;
+	rc = store_get_body(st, txn, id, &data);
+	*has_out = rc == MDB_NOTFOUND;
+	return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+/* ---- readers ---- */
+
+int
+store_read_begin(struct spool_reader *r, struct err *err_out)
+{
+	struct store *st = &r->spool->store;
+	int rc;
+
+	pthread_rwlock_rdlock(&st->lock);
+	if (st->env == NULL)
+		rc = EIO;
+	else if (r->txn == NULL)
+		rc = mdb_txn_begin(st->env, NULL, MDB_RDONLY, &r->txn);
+	else
+		rc = mdb_txn_renew(r->txn);
+	if (rc == 0)
+		return 0;
+	pthread_rwlock_unlock(&st->lock);
+	return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+}
+
+void
+store_read_end(struct spool_reader *r)
+{
+	mdb_txn_reset(r->txn);
+	pthread_rwlock_unlock(&r->spool->store.lock);
+}
