@@ -45,7 +45,7 @@ enum conf_priority { PRIORITY_HIGH, PRIORITY_NORMAL, PRIORITY_BULK };
 #define CONF_RATES_MAX 8
 struct conf_rates { /* all of them hold at once */
 	struct rate v[CONF_RATES_MAX];
-	size_t n;	  /* 0: not given */
+	size_t n; /* 0: not given */
 };
 
 struct conf_daemon {
@@ -63,6 +63,7 @@ struct conf_daemon {
 		enum log_format format;
 	} log;
 	int64_t drain_timeout_us;
+	char *timezone; /* "" = the system's; else an IANA name that exists */
 };
 
 enum conf_listener_tls {
@@ -119,6 +120,150 @@ struct conf_spool {
 	} retry;
 };
 
+/* Decide and report, but hold nothing: shadow. */
+enum conf_mode { MODE_ENFORCE, MODE_SHADOW };
+
+/*
+ * How a lane's rate follows what the provider bears. The global entry has all
+ * fields; a provider's or a route's only those named in `given`.
+ */
+enum conf_adapt_field { /* bits of `given` */
+	ADAPT_ENABLED = 1,
+	ADAPT_MODE = 2,
+	ADAPT_FLOOR = 4,
+	ADAPT_DECREASE = 8,
+	ADAPT_HOLD = 16,
+	ADAPT_PROBE = 32,
+	ADAPT_EVERY = 64,
+	ADAPT_SUSPEND_REJECTED = 128,
+	ADAPT_SUSPEND_SAMPLE = 256,
+	ADAPT_SUSPEND_FOR = 512,
+	ADAPT_SUSPEND_MAX = 1024,
+};
+struct conf_adapt {
+	unsigned given;
+	bool enabled;
+	enum conf_mode mode;
+	struct rate floor; /* never slower than that */
+	struct {
+		int64_t decrease_permille; /* below what was last accepted */
+		int64_t hold_us;	   /* no growth for so long */
+	} react;
+	struct {
+		int64_t probe_permille;
+		int64_t every_us;
+	} recover;
+	struct {
+		int64_t rejected_permille;
+		int64_t sample;
+		int64_t for_us; /* doubles up to max_us */
+		int64_t max_us;
+	} suspend;
+};
+
+/* A day's volume by the stage: either grown or listed. */
+#define CONF_GROWTH_MAX 16
+struct conf_schedule {
+	int64_t from, to;
+	struct conf_growth {
+		int64_t until;	     /* this rule holds below; INT64_MAX */
+		int64_t by_permille; /* tomorrow in permille of today */
+	} growth[CONF_GROWTH_MAX];
+	size_t n_growth; /* 0: volumes */
+	int64_t *volumes;
+	size_t n_volumes;
+};
+
+enum conf_plan_count { COUNT_SENDING_DAYS, COUNT_CALENDAR_DAYS };
+enum conf_plan_pace { PACE_EVEN, PACE_FRONT };
+enum conf_plan_overflow {
+	OVERFLOW_NEXT_ROUTE,
+	OVERFLOW_HOLD,
+	OVERFLOW_TEMPFAIL,
+};
+enum conf_plan_done { DONE_UNLIMITED, DONE_KEEP };
+
+struct conf_plan_provider {
+	char *provider;
+	struct conf_schedule schedule;
+};
+
+struct conf_plan {
+	char *name;
+	int64_t start_day; /* days since 1970-01-01; -1 = first_message */
+	int64_t day_us;
+	int64_t window_from_us, window_to_us; /* within the day; all: 0, day */
+	enum conf_plan_count count;
+	struct conf_schedule schedule; /* for each provider by itself */
+	bool has_total;
+	struct conf_schedule total; /* caps the route's whole day beside it */
+	enum conf_mode mode;
+	struct conf_plan_provider *providers; /* own schedules */
+	size_t n_providers;
+	enum conf_plan_pace pace;
+	struct {
+		int64_t volume_permille; /* of the day's allowance, at least */
+		int64_t deferred_permille; /* these: less than; -1 = not read */
+		int64_t rejected_permille;
+		int64_t bounced_permille;
+		int64_t complained_permille;
+		int64_t sample; /* recipients before a share counts */
+	} advance_when;
+	struct {
+		int64_t hold;	   /* unhealthy days before it steps back */
+		int64_t step_back; /* stages */
+		int64_t stop_deferred_permille; /* -1 = never */
+		int64_t stop_rejected_permille;
+	} unhealthy;
+	struct {
+		int64_t step_back_after_us; /* 0 = never */
+		int64_t restart_after_us;
+	} idle;
+	enum conf_plan_overflow overflow;
+	enum conf_plan_done done;
+};
+
+struct conf_spike_guard {
+	bool is_given;
+	enum conf_mode mode;
+	int64_t window_us;
+	int64_t ratio_permille; /* of the window's peak day */
+	int64_t floor;		/* recipients a day that are always fine */
+};
+
+enum conf_suppression_action {
+	SUPPRESSION_REJECT, /* 550 5.1.1 at RCPT */
+	SUPPRESSION_DROP,
+	SUPPRESSION_OFF,
+};
+struct conf_suppression {
+	int64_t hard; /* hard bounces that suppress */
+	int64_t soft; /* days with a soft bounce within soft_window */
+	int64_t soft_window_us;
+	int64_t ttl_us;
+	enum conf_suppression_action action;
+};
+
+enum conf_list_action { LIST_HOLD, LIST_ALERT };
+struct conf_list_health {
+	bool is_given;
+	int64_t bounced_permille;
+	int64_t sample;
+	enum conf_list_action action;
+};
+
+/* One rule that says what a reply means; providers.NAME.replies[]. */
+struct conf_reply_rule {
+	char *name;  /* for people: its id, or "NAME.replies[2]" */
+	char *match; /* PCRE2 over the whole reply, lines joined by \n */
+	char *phase; /* phase_parse(), or "any" */
+	char *class;
+	char *blame;	  /* "" = the class's usual one */
+	int64_t pause_us; /* that the provider advises; 0 = none given */
+	int final;	  /* 1 bounce, 0 retry, -1 as class and code say */
+	char *where;	  /* "file:line:column" of the match, for errors */
+};
+
 /* Limits of one provider; in a route's `providers:` only what is narrowed. */
 struct conf_limit_set {
 	struct conf_rates rates; /* n == 0: inherited */
@@ -136,6 +281,10 @@ struct conf_provider {
 	struct conf_names domains;
 	struct conf_names mx; /* suffixes, without a leading dot */
 	struct conf_limit_set limits;
+	enum conf_mode mode; /* of its rates */
+	struct conf_adapt adapt;
+	struct conf_reply_rule *replies; /* tried before the built-in ones */
+	size_t n_replies;
 };
 
 enum conf_route_tls {
@@ -155,10 +304,10 @@ struct conf_route {
 	struct conf_endpoint next_hop;
 	unsigned connections;
 	enum conf_route_tls tls;
-	char *tls_ca;	  /* "" = the system's */
-	char *tls_name;	  /* name to verify and SNI; "" = next_hop's host */
-	char *source;	  /* local address; "" = the system's choice */
-	char *ehlo;	  /* "" = daemon.hostname */
+	char *tls_ca;	/* "" = the system's */
+	char *tls_name; /* name to verify and SNI; "" = next_hop's host */
+	char *source;	/* local address; "" = the system's choice */
+	char *ehlo;	/* "" = daemon.hostname */
 	struct {
 		char *user; /* "" = no AUTH */
 		char *password_file;
@@ -181,6 +330,14 @@ struct conf_route {
 	} backoff;
 	struct conf_route_limit *limits; /* key `providers` */
 	size_t n_limits;
+	char *plan;    /* "" = none */
+	char *address; /* the IP that the world sees; "" = not said */
+	struct conf_adapt adapt;
+};
+
+struct conf_sender { /* a sender domain's own warmup */
+	char *domain;
+	char *plan;
 };
 
 struct conf_header_match {
@@ -198,7 +355,7 @@ struct conf_stream {
 		size_t n_header;
 	} match;
 	enum conf_priority priority;
-	unsigned weight;	 /* 1..1000 */
+	unsigned weight;	  /* 1..1000 */
 	struct conf_names routes; /* preference order, never empty */
 };
 
@@ -217,6 +374,14 @@ struct conf {
 	size_t n_routes;
 	struct conf_stream *streams; /* in the file's order; `default` last */
 	size_t n_streams;
+	struct conf_sender *senders;
+	size_t n_senders;
+	struct conf_plan *plans;
+	size_t n_plans;
+	struct conf_adapt adapt;
+	struct conf_spike_guard spike_guard;
+	struct conf_suppression suppression;
+	struct conf_list_health list_health;
 };
 
 /*
@@ -226,8 +391,8 @@ struct conf {
  */
 struct conf *conf_load(const char *file, struct strbuf *errors_out);
 /* The same for text in memory; `name` stands for the file in messages. */
-struct conf *conf_load_text(
-    const char *name, const char *text, size_t len, struct strbuf *errors_out);
+struct conf *conf_load_text(const char *name, const char *text, size_t len,
+    struct strbuf *errors_out);
 
 struct conf *conf_ref(const struct conf *conf);
 void conf_unref(const struct conf *conf); /* NULL is fine */
@@ -239,21 +404,28 @@ void conf_dump(const struct conf *conf, struct strbuf *out);
  * What a change of snapshots can't do while running (state_dir, workers, the
  * admin socket), one key path a line. Returns how many.
  */
-size_t conf_needs_restart(
-    const struct conf *old, const struct conf *new, struct strbuf *keys_out);
+size_t conf_needs_restart(const struct conf *old, const struct conf *new,
+    struct strbuf *keys_out);
 
 /* Look-ups by name; NULL when there is none. */
-const struct conf_provider *conf_provider(
-    const struct conf *conf, const char *name);
+const struct conf_provider *conf_provider(const struct conf *conf,
+    const char *name);
 const struct conf_route *conf_route(const struct conf *conf, const char *name);
-const struct conf_stream *conf_stream(
-    const struct conf *conf, const char *name);
+const struct conf_stream *conf_stream(const struct conf *conf,
+    const char *name);
 /* The provider's limits as `route` narrows them (the smaller of both). */
 struct conf_limit_set conf_lane_limits(const struct conf_route *route,
     const struct conf_provider *provider);
 
-bool conf_cidr_contains(
-    const struct conf_cidr *cidr, const struct sockaddr *address);
+/* NULL when there is none. */
+const struct conf_plan *conf_plan(const struct conf *conf, const char *name);
+/* What holds for one lane: the route's fields over the provider's over the
+ * global ones. */
+struct conf_adapt conf_lane_adapt(const struct conf *conf,
+    const struct conf_route *route, const struct conf_provider *provider);
+
+bool conf_cidr_contains(const struct conf_cidr *cidr,
+    const struct sockaddr *address);
 const char *conf_priority_name(enum conf_priority priority);
 
 /* Walks the key table for the manual page and the test of its completeness. */
@@ -264,7 +436,7 @@ struct conf_key_doc {
 	const char *bounds;  /* "1..1000000"; "" = none */
 	const char *text;    /* what it is for, whole sentences */
 };
-void conf_keys_each(
-    void (*each)(const struct conf_key_doc *doc, void *arg), void *arg);
+void conf_keys_each(void (*each)(const struct conf_key_doc *doc, void *arg),
+    void *arg);
 
 #endif
