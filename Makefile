@@ -62,10 +62,12 @@ all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# The demonstration provider stands alone but for conf/base.
+# The demonstration provider stands alone but for conf/base. Its model is
+# pure: the simulator and the unit tests link it without the server.
 provider_SRC := $(wildcard tests/provider/*.c)
+provider_MODEL := $(patsubst %,tests/provider/%.c,model standing voice)
 $(B)/flyball-provider: $(call obj,$(provider_SRC)) $(conf_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
 
 define layer_rule
 $(B)/lib$(1).a: $(call obj,$($(1)_SRC))
@@ -92,7 +94,11 @@ define unit_rule
 $(B)/$(1): $(B)/obj/tests/unit/$(1).o $($(call layer_of,$(patsubst test_%,%,$(1)))_LIBS)
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
-$(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+$(foreach t,$(filter-out test_provider_%,$(UNIT)),$(eval $(call unit_rule,$(t))))
+$(addprefix $(B)/,$(filter test_provider_%,$(UNIT))): $(B)/%: \
+		$(B)/obj/tests/unit/%.o \
+		$(call obj,$(provider_MODEL)) $(base_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ -lm -lcmocka
 tests: $(addprefix $(B)/,$(UNIT))
 
 # tests/bench/bench_NAME.c: what one layer costs, by itself.
