@@ -344,6 +344,7 @@ make_settlement(struct governor *g, struct job *job, const struct tally *n,
 		struct rcpt_result *r = &t->results[i];
 
 		q->rcpts[i].fate = spool_fate_of(r->fate, moves);
+		q->rcpts[i].dsn_passed = t->dsn_passed;
 		snprintf(q->rcpts[i].status, sizeof(q->rcpts[i].status), "%s",
 		    r->enhanced);
 		if (r->fate != FATE_DELIVERED) {

@@ -37,8 +37,8 @@ struct way {
 	struct pool *pool;
 	const struct conf *conf; /* holds route */
 	const struct conf_route *route;
-	SSL_CTX *context;	       /* NULL when tls is none */
-	struct conn *idle;	       /* most recently used first */
+	SSL_CTX *context;  /* NULL when tls is none */
+	struct conn *idle; /* most recently used first */
 	unsigned n_conns;
 	bool is_retired;
 };
@@ -49,7 +49,7 @@ struct conn {
 	struct conn *prev, *next; /* in way->idle while IDLE */
 	struct conn *all_prev, *all_next;
 	struct way *way;
-	const struct conf *conf; /* as it was when this one was opened */
+	const struct conf *conf;	/* as it was when this one was opened */
 	const struct conf_route *route; /* within conf, or clear_route */
 	struct conf_route clear_route;	/* as route, but without TLS */
 	enum conn_state state;
@@ -59,6 +59,7 @@ struct conn {
 	struct smtp_client *client;
 	struct pool_job *job;
 	bool is_reused;	    /* job came when a transaction was done before */
+	bool has_timed_out; /* by our deadline */
 	bool without_tls;   /* opportunistic TLS failed: once more in clear */
 	enum client_state timed_state; /* the deadline stands for this */
 	unsigned timed_replies;
@@ -76,11 +77,12 @@ struct pool {
 	struct conn *all;
 	unsigned n_open, n_busy;
 	bool is_draining;
+	bool is_aborting;
 	struct event finished_event; /* jobs end from the loop, not from send */
 	struct finished {
 		struct finished *next;
 		struct pool_job *job;
-	} *finished, **finished_tail;
+	} * finished, **finished_tail;
 };
 
 static const struct stream_ops conn_stream_ops;
@@ -221,32 +223,29 @@ conn_push(struct conn *c)
 	c->timed_state = state;
 	c->timed_replies = n_replies;
 	if (state != CLIENT_READY)
-		stream_set_timeout(
-		    c->stream, smtp_client_timeout_us(c->client));
+		stream_set_timeout(c->stream,
+		    smtp_client_timeout_us(c->client));
 	else if (c->way->is_retired || c->way->pool->is_draining)
 		stream_set_timeout(c->stream, 1); /* QUIT from the loop */
 	else
 		stream_set_timeout(c->stream, c->route->idle_timeout_us);
 }
 
-static bool
-has_any_reply(const struct transaction *t)
-{
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (t->results[i].code != 0)
-			return true;
-	return false;
-}
-
-/* The peer had closed while the connection lay idle (RFC 5321 3.8 lets it):
- * not one word was said about this message. */
+/* The peer had closed while the connection lay idle (RFC 5321 3.8 lets it),
+ * or says so only now: not one word was said about this message. Should the
+ * peer have taken it nevertheless and died before its first reply, then it
+ * arrives twice; the later retry that is the other way would do the same. */
 static bool
 was_stale(const struct conn *c)
 {
 	const struct transaction *t = &c->job->transaction;
 
-	return c->is_reused && !has_any_reply(t) && !t->is_lost_reply &&
-	    t->n_recipients > 0 && t->results[0].phase == PHASE_MAIL;
+	if (!c->is_reused || !t->is_sent || c->has_timed_out ||
+	    c->way->pool->is_aborting)
+		return false;
+	return t->n_replies == 0 ||
+	    (t->n_replies == 1 && t->results[0].code == 421 &&
+		strcmp(t->results[0].enhanced, "4.4.2") == 0);
 }
 
 static void
@@ -284,8 +283,8 @@ conn_lost(struct conn *c, const char *why)
 
 		if (c->client != NULL)
 			smtp_client_lost(c->client, why);
-		refusal = c->client ? smtp_client_refusal(c->client, &code)
-				    : "";
+		refusal =
+		    c->client ? smtp_client_refusal(c->client, &code) : "";
 		finish_unused(c, code == 0, phase, code,
 		    *refusal ? refusal : why);
 	}
@@ -353,9 +352,8 @@ is_closed(const struct conn *c)
 static bool
 may_fall_back(const struct conn *c)
 {
-	return c->route->tls == ROUTE_TLS_OPPORTUNISTIC &&
-	    !c->without_tls && c->job != NULL &&
-	    !c->job->transaction.is_sent;
+	return c->route->tls == ROUTE_TLS_OPPORTUNISTIC && !c->without_tls &&
+	    c->job != NULL && !c->job->transaction.is_sent;
 }
 
 /* After any step of the client: what it wrote, or that it is over. */
@@ -460,6 +458,7 @@ on_ended(void *arg, enum stream_end how)
 			conn_free(c);
 		return;
 	}
+	c->has_timed_out = how == STREAM_TIMEOUT;
 	if (how == STREAM_TIMEOUT)
 		snprintf(why, sizeof(why), "timed out while waiting for %s",
 		    c->client ? client_state_name(smtp_client_state(c->client))
@@ -541,15 +540,14 @@ connect_next(struct conn *c, const char *why)
 	c->stream = NULL;
 	if (c->address == NULL) {
 		snprintf(text, sizeof(text), "connect to %s%s%s: %s",
-		    route->next_hop.text, *c->peer ? " at " : "", c->peer,
-		    why);
+		    route->next_hop.text, *c->peer ? " at " : "", c->peer, why);
 		c->state = CONN_CONNECTING;
 		conn_lost(c, text);
 		return;
 	}
 	describe_peer(c, c->address->ai_addr);
-	from = source_address(
-	    route, c->address->ai_family, &source, &source_len);
+	from =
+	    source_address(route, c->address->ai_family, &source, &source_len);
 	c->state = CONN_CONNECTING;
 	c->stream = stream_connect(c->way->pool->base, c->address->ai_addr,
 	    (socklen_t)c->address->ai_addrlen, from, source_len,
@@ -579,8 +577,8 @@ resolver(struct pool *p)
 		return p->dns;
 	/* Inactive resolvers must not keep the loop alive. */
 	p->dns = evdns_base_new(p->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	evdns_base_resolv_conf_parse(
-	    p->dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
+	evdns_base_resolv_conf_parse(p->dns, DNS_OPTIONS_ALL,
+	    "/etc/resolv.conf");
 	return p->dns;
 }
 
@@ -614,8 +612,9 @@ open_conn(struct conn *c)
 	}
 	/* NULL also when it called back at once, from /etc/hosts: then c may
 	 * be gone, so the handle is kept only when there is one. */
-	struct evdns_getaddrinfo_request *lookup = evdns_getaddrinfo(
-	    resolver(c->way->pool), hop->host, port, &hints, on_resolved, c);
+	struct evdns_getaddrinfo_request *lookup =
+	    evdns_getaddrinfo(resolver(c->way->pool), hop->host, port, &hints,
+		on_resolved, c);
 	if (lookup != NULL)
 		c->lookup = lookup;
 }
@@ -692,8 +691,8 @@ way_retire(struct way *w)
 }
 
 static struct way *
-way_new(struct pool *p, const struct conf *conf,
-    const struct conf_route *route, struct err *err_out)
+way_new(struct pool *p, const struct conf *conf, const struct conf_route *route,
+    struct err *err_out)
 {
 	struct way *w = xcalloc(1, sizeof(*w));
 
@@ -790,6 +789,7 @@ void
 pool_abort(struct pool *p)
 {
 	pool_drain(p);
+	p->is_aborting = true;
 	while (p->all != NULL)
 		conn_lost(p->all, "flyball is stopping");
 }

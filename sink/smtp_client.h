@@ -40,15 +40,19 @@ enum rcpt_fate {
 	FATE_DELIVERED,
 	FATE_DEFERRED,
 	FATE_FAILED,
-	FATE_UNTRIED, /* the connection went before its RCPT was answered, or
-			 452 too many recipients: attempts unchanged */
+	/* Attempts unchanged: too many recipients for one transaction (452, RFC
+	 * 9422 RCPTMAX), or the connection went while the reply to another one
+	 * was awaited. That other one is deferred, so there is progress. */
+	FATE_UNTRIED,
 };
 struct rcpt_result {
 	enum rcpt_fate fate;
 	enum phase phase;
-	int code;	   /* 0 = no reply */
+	/* 0 = no reply. What we refuse by ourselves, because the next hop can't
+	 * take it, has the code and text that it would have said. */
+	int code;
 	char enhanced[16];
-	char *reply;	   /* raw text, or what our side saw; malloc'd */
+	char *reply; /* raw text, or what our side saw; malloc'd */
 	struct reply_answer answer;
 };
 struct transaction {
@@ -64,9 +68,12 @@ struct transaction {
 	ssize_t (*body_read)(void *arg, uint64_t offset, char *buf, size_t len);
 	void *body_arg;
 	/* filled in: */
-	bool is_sent;	     /* MAIL was written: the permit is used */
-	bool is_lost_reply;  /* lost after the final dot: may arrive twice */
+	bool is_sent;	    /* MAIL was written: the permit is used */
+	bool is_lost_reply; /* lost after the final dot: may arrive twice */
+	bool dsn_passed;    /* NOTIFY and ORCPT went along, RFC 3461 5.2.1 */
+	unsigned n_replies; /* that the peer gave to this transaction */
 };
+/* Frees what results point to and zeroes them; the array is the caller's. */
 void transaction_fini_results(struct transaction *t);
 
 enum client_state {
@@ -107,12 +114,13 @@ void smtp_client_send(struct smtp_client *c, struct transaction *t);
 void smtp_client_quit(struct smtp_client *c);
 
 enum client_state smtp_client_state(const struct smtp_client *c);
+/* What is waited for: "timed out while waiting for %s". */
 const char *client_state_name(enum client_state state);
 enum phase smtp_client_phase(const struct smtp_client *c);
 /* How long the present state may last (RFC 5321 4.5.3.2): the route's key. */
 int64_t smtp_client_timeout_us(const struct smtp_client *c);
 bool smtp_client_is_tls(const struct smtp_client *c);
-unsigned smtp_client_n_sent(const struct smtp_client *c); /* transactions */
+unsigned smtp_client_n_sent(const struct smtp_client *c);    /* transactions */
 unsigned smtp_client_n_replies(const struct smtp_client *c); /* read so far */
 /* The reply that refused us before READY (banner, EHLO, TLS, AUTH); "" while
  * there is none. Its code is 0 when it was no reply. */
