@@ -67,7 +67,7 @@ $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
 provider_SRC := $(wildcard tests/provider/*.c)
 provider_MODEL := $(patsubst %,tests/provider/%.c,model standing voice)
 $(B)/flyball-provider: $(call obj,$(provider_SRC)) $(conf_LIBS)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lm
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -levent_openssl -lm
 
 define layer_rule
 $(B)/lib$(1).a: $(call obj,$($(1)_SRC))

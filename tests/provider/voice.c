@@ -305,6 +305,23 @@ static const struct provider_voice table[] = {
 		    "Mail content denied. http://service.exmail.qq.com/cgi-bin/"
 		    "help?subtype=1&&id=20022&&no=1000726" },
 	    } },
+	{ .name = "ses", /* a smarthost with a quota, not a mailbox provider */
+	    .banner = "email-smtp.amazonaws.com ESMTP SimpleEmailService",
+	    .rate_phase = PROVIDER_EOD,
+	    .words = {
+		[PROVIDER_OK] = { 250, "",
+		    "Ok 0102018c-12345678-000000" },
+		[PROVIDER_RATE] = { 454, "",
+		    "Throttling failure: Maximum sending rate exceeded." },
+		[PROVIDER_DAILY] = { 454, "",
+		    "Throttling failure: Daily message quota exceeded." },
+		[PROVIDER_REPUTATION_REJECT] = { 554, "",
+		    "Message rejected: Sending paused for this account." },
+		[PROVIDER_CONTENT] = { 554, "",
+		    "Transaction failed: Illegal header 'Foo'." },
+		[PROVIDER_SYSTEM] = { 451, "",
+		    "Temporary service failure, try again later." },
+	    } },
 };
 
 const struct provider_voice *
