@@ -100,6 +100,33 @@ void client_send_disk_failed(struct smtp_client *c);
 /* READY after a transaction, when there may be another one. */
 void client_send_ready(struct smtp_client *c);
 
+/* ---- fit ---- */
+/* Results for those whom the next hop can't take; -1 = our disk. */
+int client_fit_transaction(struct smtp_client *c);
+
+/* ---- result ---- */
+/* The last reply as the classifier wants it; lent until the next one. */
+struct reply_fact client_fact_of_reply(const struct smtp_client *c,
+    enum phase phase);
+/* As the peer would have said it; the strings are lent. */
+struct reply_fact client_fact_of_ours(const struct smtp_client *c, int code,
+    const char *enhanced, const char *text);
+/* Whether the recipient has no result yet; the first such from `i` on. */
+bool client_is_open(const struct transaction *t, size_t i);
+size_t client_seek_open(const struct transaction *t, size_t i);
+void client_give_result(struct smtp_client *c, size_t i,
+    const struct reply_fact *fact);
+void client_give_untried(struct smtp_client *c, size_t i,
+    const struct reply_fact *fact);
+void client_give_all(struct smtp_client *c, const struct reply_fact *fact);
+/* The connection goes, by a 421 or by itself. It speaks of what was awaited
+ * and of what had been accepted; RCPTs behind that weren't tried. is_whole: it
+ * speaks of all. */
+void client_give_rest(struct smtp_client *c, const struct reply_fact *fact,
+    bool is_whole);
+/* Our own disk is nobody's fault out there: the route needn't back off. */
+void client_give_disk_failure(struct smtp_client *c);
+
 /* ---- content ---- */
 /* BDAT with its size, or what follows a 354. */
 void client_content_begin(struct smtp_client *c, bool is_stuffed);

@@ -5,151 +5,19 @@
  * message goes along in it, so a delivery takes one round trip.
  *
  * Replies come in the order of the commands, so what the next one answers
- * follows from the counts of `course`. A recipient has its result when its
- * fate is known; one whose RCPT was accepted has only the code until then.
- *
- * What the peer can't take is refused here, with the code that it would have
- * used: a size over its limit (5.3.4), UTF-8 addresses or headers without
- * SMTPUTF8 (5.6.7), 8-bit content without 8BITMIME (5.6.3: RFC 6152 3 forbids
- * to send it, and rewriting would break signatures).
+ * follows from the counts of `course`. Results are given by
+ * smtp_client_result.c, what can't be sent at all is found by
+ * smtp_client_fit.c.
  *
  * The one subtle rule: once the end of the content is written, a loss doesn't
  * tell whether the message was taken: is_lost_reply, deferred, maybe twice.
  */
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "conf/base/address.h"
-#include "conf/base/xalloc.h"
 #include "sink/smtp_client_private.h"
-
-/* ---- results ---- */
-
-/* The only place that asks what a reply means. */
-static enum rcpt_fate
-judge(const struct transaction *t, const struct reply_fact *fact,
-    struct reply_answer *answer_out)
-{
-	*answer_out = reply_classify(fact);
-	(void)t;
-	if (fact->code / 100 == 2)
-		return FATE_DELIVERED;
-	return answer_out->is_final ? FATE_FAILED : FATE_DEFERRED;
-}
-
-static struct reply_fact
-fact_of_reply(const struct smtp_client *c, enum phase phase)
-{
-	const struct transaction *t = c->course.t;
-
-	return (struct reply_fact){ .phase = phase,
-		.code = c->reply.code,
-		.enhanced = c->reply.enhanced,
-		.text = c->reply.text.data,
-		.provider = t->provider ? t->provider : "" };
-}
-
-/* As the peer would have said it. */
-static struct reply_fact
-fact_of_ours(const struct smtp_client *c, int code, const char *enhanced,
-    const char *text)
-{
-	const struct transaction *t = c->course.t;
-
-	return (struct reply_fact){ .phase = PHASE_MAIL,
-		.code = code,
-		.enhanced = enhanced,
-		.text = text,
-		.provider = t->provider ? t->provider : "" };
-}
-
-static void
-set_result(struct rcpt_result *r, enum rcpt_fate fate,
-    const struct reply_fact *fact, const struct reply_answer *answer)
-{
-	assert(r->fate == FATE_UNKNOWN);
-	r->fate = fate;
-	r->phase = fact->phase;
-	r->code = fact->code;
-	snprintf(r->enhanced, sizeof(r->enhanced), "%s", fact->enhanced);
-	r->reply = xstrdup(fact->text);
-	r->answer = *answer;
-}
-
-static void
-give_result(struct smtp_client *c, size_t i, const struct reply_fact *fact)
-{
-	struct transaction *t = c->course.t;
-	struct reply_answer answer;
-	enum rcpt_fate fate = judge(t, fact, &answer);
-
-	set_result(&t->results[i], fate, fact, &answer);
-}
-
-static bool
-is_open(const struct transaction *t, size_t i)
-{
-	return t->results[i].fate == FATE_UNKNOWN;
-}
-
-static bool
-is_accepted(const struct transaction *t, size_t i)
-{
-	return is_open(t, i) && t->results[i].code / 100 == 2;
-}
-
-/* From `i` on, the first recipient without a result. */
-static size_t
-seek_open(const struct transaction *t, size_t i)
-{
-	while (i < t->n_recipients && !is_open(t, i))
-		i++;
-	return i;
-}
-
-static void
-give_all(struct smtp_client *c, const struct reply_fact *fact)
-{
-	struct transaction *t = c->course.t;
-	struct reply_answer answer;
-	enum rcpt_fate fate = judge(t, fact, &answer);
-
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (is_open(t, i))
-			set_result(&t->results[i], fate, fact, &answer);
-}
-
-static void
-give_untried(struct smtp_client *c, size_t i, const struct reply_fact *fact)
-{
-	struct transaction *t = c->course.t;
-	struct reply_answer answer;
-
-	judge(t, fact, &answer);
-	set_result(&t->results[i], FATE_UNTRIED, fact, &answer);
-}
-
-/* The connection goes, by a 421 or by itself. It speaks of what was awaited
- * and of what had been accepted; RCPTs behind that weren't tried. */
-static void
-give_rest(struct smtp_client *c, const struct reply_fact *fact, bool is_whole)
-{
-	struct course *k = &c->course;
-	struct transaction *t = k->t;
-	size_t awaited = k->awaits_rcpts > 0 ? seek_open(t, k->next_answer)
-					     : t->n_recipients;
-
-	for (size_t i = 0; i < t->n_recipients; i++) {
-		if (!is_open(t, i))
-			continue;
-		if (is_whole || is_accepted(t, i) || i == awaited)
-			give_result(c, i, fact);
-		else
-			give_untried(c, i, fact);
-	}
-}
 
 /* ---- the end of a transaction ---- */
 
@@ -179,7 +47,7 @@ finish(struct smtp_client *c)
 {
 	bool is_clean = c->course.is_clean;
 
-	assert(seek_open(c->course.t, 0) == c->course.t->n_recipients);
+	assert(client_seek_open(c->course.t, 0) == c->course.t->n_recipients);
 	forget(c);
 	if (is_clean) {
 		client_send_ready(c);
@@ -189,28 +57,11 @@ finish(struct smtp_client *c)
 	client_enter(c, CLIENT_RSET);
 }
 
-/* Our own disk is nobody's fault out there: the route needn't back off. */
-static void
-give_disk_failure(struct smtp_client *c)
-{
-	struct transaction *t = c->course.t;
-	struct reply_fact fact =
-	    fact_of_ours(c, 0, "", "our spool couldn't be read");
-	struct reply_answer answer;
-
-	judge(t, &fact, &answer);
-	answer.blame = BLAME_NOBODY;
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (is_open(t, i))
-			set_result(
-			    &t->results[i], FATE_DEFERRED, &fact, &answer);
-}
-
 /* The connection can't go on either: half a message lies on it. */
 void
 client_send_disk_failed(struct smtp_client *c)
 {
-	give_disk_failure(c);
+	client_give_disk_failure(c);
 	forget(c);
 	client_close(c, false, "our spool couldn't be read");
 }
@@ -221,7 +72,7 @@ client_send_lost(struct smtp_client *c, const char *why)
 	struct course *k = &c->course;
 	struct transaction *t = k->t;
 	bool may_be_taken = k->is_end_sent && !k->is_mail_refused &&
-	    seek_open(t, 0) < t->n_recipients;
+	    client_seek_open(t, 0) < t->n_recipients;
 	struct reply_fact fact = { .phase = smtp_client_phase(c),
 		.enhanced = "",
 		.text = why,
@@ -237,7 +88,7 @@ client_send_lost(struct smtp_client *c, const char *why)
 		    why);
 		fact.text = text;
 	}
-	give_rest(c, &fact, may_be_taken || k->awaits_mail);
+	client_give_rest(c, &fact, may_be_taken || k->awaits_mail);
 	forget(c);
 }
 
@@ -250,123 +101,6 @@ lose_sync(struct smtp_client *c)
 	    c->reply.text.data);
 	client_send_lost(c, text);
 	client_close(c, false, "out of step");
-}
-
-/* ---- what the peer can't take ---- */
-
-static bool
-has_control(const char *s)
-{
-	for (; s != NULL && *s != '\0'; s++)
-		if ((unsigned char)*s < ' ' || *s == 127)
-			return true;
-	return false;
-}
-
-/* Nothing that could end a command's line and begin another. */
-static void
-refuse_unsafe(struct smtp_client *c)
-{
-	struct transaction *t = c->course.t;
-	struct reply_fact fact = fact_of_ours(c, 501, "5.1.3",
-	    "501 5.1.3 control character in an "
-	    "address (not sent)");
-
-	if (has_control(t->envelope->sender) ||
-	    has_control(t->envelope->envid)) {
-		give_all(c, &fact);
-		return;
-	}
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (has_control(t->recipients[i].address) ||
-		    has_control(t->recipients[i].orcpt))
-			give_result(c, i, &fact);
-}
-
-static void
-refuse_size(struct smtp_client *c)
-{
-	struct transaction *t = c->course.t;
-	struct reply_fact fact;
-	char text[160];
-
-	if (c->size_max == 0 || t->body_len <= c->size_max)
-		return;
-	snprintf(text, sizeof(text),
-	    "552 5.3.4 %llu octets are more than the %llu that the next hop "
-	    "takes (not sent)",
-	    (unsigned long long)t->body_len, (unsigned long long)c->size_max);
-	fact = fact_of_ours(c, 552, "5.3.4", text);
-	give_all(c, &fact);
-}
-
-static void
-refuse_8bit(struct smtp_client *c)
-{
-	struct reply_fact fact = fact_of_ours(c, 554, "5.6.3",
-	    "554 5.6.3 the message has 8-bit content, and the next hop "
-	    "doesn't offer 8BITMIME (not sent)");
-
-	if (c->course.t->envelope->has_8bit && !(c->caps & CAP_8BITMIME))
-		give_all(c, &fact);
-}
-
-/* Without SMTPUTF8 a message passes that turns out not to need it, and the
- * recipients whose address is ASCII (RFC 6531 3.2). -1 = our disk. */
-static int
-refuse_utf8(struct smtp_client *c)
-{
-	struct transaction *t = c->course.t;
-	const struct envelope *e = t->envelope;
-	struct reply_fact fact = fact_of_ours(c, 553, "5.6.7",
-	    "553 5.6.7 an address or header field is UTF-8, and the next hop "
-	    "doesn't offer SMTPUTF8 (not sent)");
-	int has_header = 0;
-
-	if (c->caps & CAP_SMTPUTF8)
-		return 0;
-	if (e->smtputf8 && e->has_8bit)
-		has_header = client_content_has_utf8_header(t);
-	if (has_header < 0)
-		return -1;
-	if (has_header > 0 || !address_is_ascii(e->sender)) {
-		give_all(c, &fact);
-		return 0;
-	}
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (is_open(t, i) &&
-		    !address_is_ascii(t->recipients[i].address))
-			give_result(c, i, &fact);
-	return 0;
-}
-
-/* RFC 9422: those over RCPTMAX go in a transaction of their own. */
-static void
-hold_back_over_limit(struct smtp_client *c)
-{
-	struct transaction *t = c->course.t;
-	struct reply_fact fact = fact_of_ours(c, 452, "4.5.3",
-	    "452 4.5.3 too many recipients: over the next hop's RCPTMAX (not "
-	    "sent)");
-	unsigned long n = 0;
-
-	if (c->rcpt_max == 0)
-		return;
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (is_open(t, i) && ++n > c->rcpt_max)
-			give_untried(c, i, &fact);
-}
-
-static int
-refuse_what_cannot_go(struct smtp_client *c)
-{
-	refuse_unsafe(c);
-	refuse_size(c);
-	if (refuse_utf8(c) < 0)
-		return -1;
-	refuse_8bit(c);
-	hold_back_over_limit(c);
-	return 0;
 }
 
 /* ---- commands ---- */
@@ -427,7 +161,7 @@ static bool
 write_rcpt(struct smtp_client *c)
 {
 	struct course *k = &c->course;
-	size_t i = seek_open(k->t, k->next_offer);
+	size_t i = client_seek_open(k->t, k->next_offer);
 	const struct recipient *r = &k->t->recipients[i];
 
 	if (i == k->t->n_recipients)
@@ -488,9 +222,9 @@ smtp_client_send(struct smtp_client *c, struct transaction *t)
 	t->n_replies = 0;
 	for (size_t i = 0; i < t->n_recipients; i++)
 		t->results[i] = (struct rcpt_result){ 0 };
-	if (refuse_what_cannot_go(c) < 0)
-		give_disk_failure(c);
-	if (seek_open(t, 0) == t->n_recipients) {
+	if (client_fit_transaction(c) < 0)
+		client_give_disk_failure(c);
+	if (client_seek_open(t, 0) == t->n_recipients) {
 		k->is_clean = true;
 		finish(c);
 		return;
@@ -535,14 +269,14 @@ static void
 on_mail(struct smtp_client *c)
 {
 	struct course *k = &c->course;
-	struct reply_fact fact = fact_of_reply(c, PHASE_MAIL);
+	struct reply_fact fact = client_fact_of_reply(c, PHASE_MAIL);
 
 	k->awaits_mail = false;
 	if (fact.code / 100 == 2)
 		return;
 	k->is_mail_refused = true;
 	k->is_clean = true;
-	give_all(c, &fact);
+	client_give_all(c, &fact);
 }
 
 /* RFC 5321 4.5.3.1.10: 452, once 552; "too many recipients" says it also where
@@ -563,11 +297,11 @@ meet_full(struct smtp_client *c, size_t i, const struct reply_fact *fact)
 	struct course *k = &c->course;
 	struct transaction *t = k->t;
 
-	give_untried(c, i, fact);
+	client_give_untried(c, i, fact);
 	k->is_full = true;
 	for (i = k->next_offer; i < t->n_recipients; i++)
-		if (is_open(t, i))
-			give_untried(c, i, fact);
+		if (client_is_open(t, i))
+			client_give_untried(c, i, fact);
 }
 
 static void
@@ -575,8 +309,8 @@ on_rcpt(struct smtp_client *c)
 {
 	struct course *k = &c->course;
 	struct transaction *t = k->t;
-	struct reply_fact fact = fact_of_reply(c, PHASE_RCPT);
-	size_t i = seek_open(t, k->next_answer);
+	struct reply_fact fact = client_fact_of_reply(c, PHASE_RCPT);
+	size_t i = client_seek_open(t, k->next_answer);
 
 	k->awaits_rcpts--;
 	if (k->is_mail_refused) {
@@ -592,7 +326,7 @@ on_rcpt(struct smtp_client *c)
 	} else if (k->n_accepted > 0 && is_too_many(&fact)) {
 		meet_full(c, i, &fact);
 	} else {
-		give_result(c, i, &fact);
+		client_give_result(c, i, &fact);
 	}
 }
 
@@ -600,11 +334,11 @@ static void
 on_data(struct smtp_client *c)
 {
 	struct course *k = &c->course;
-	struct reply_fact fact = fact_of_reply(c, PHASE_DATA);
+	struct reply_fact fact = client_fact_of_reply(c, PHASE_DATA);
 
 	k->awaits_data = false;
 	if (fact.code / 100 != 3) {
-		give_all(c, &fact);
+		client_give_all(c, &fact);
 		return;
 	}
 	if (k->n_accepted > 0) {
@@ -622,12 +356,12 @@ static void
 on_end(struct smtp_client *c)
 {
 	struct course *k = &c->course;
-	struct reply_fact fact = fact_of_reply(c, PHASE_EOD);
+	struct reply_fact fact = client_fact_of_reply(c, PHASE_EOD);
 
 	if (!k->is_end_sent && k->n_accepted > 0) {
 		/* Refused before it was read to its end: no way back into
 		 * step but a new connection. */
-		give_all(c, &fact);
+		client_give_all(c, &fact);
 		forget(c);
 		client_close(c, false, "refused while it was sent");
 		return;
@@ -635,7 +369,7 @@ on_end(struct smtp_client *c)
 	k->awaits_end = false;
 	if (k->n_accepted > 0)
 		k->is_clean = k->is_stuffed || fact.code / 100 == 2;
-	give_all(c, &fact);
+	client_give_all(c, &fact);
 }
 
 /* 2xx where a 3xx belongs, and the other way round. */
@@ -666,10 +400,10 @@ client_send_reply(struct smtp_client *c)
 	}
 	if (c->reply.code == 421) {
 		/* The connection's end, RFC 5321 3.8. */
-		struct reply_fact fact = fact_of_reply(c,
+		struct reply_fact fact = client_fact_of_reply(c,
 		    c->state == CLIENT_BODY ? PHASE_EOD : phase);
 
-		give_rest(c, &fact, k->awaits_mail);
+		client_give_rest(c, &fact, k->awaits_mail);
 		forget(c);
 		client_close(c, false, "421");
 		return;

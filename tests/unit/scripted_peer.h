@@ -12,7 +12,7 @@
  * server. Verbs: CONNECT EHLO HELO STARTTLS AUTH MAIL RCPT DATA BODY EOD RSET
  * QUIT; AUTH stands for each line of the exchange, EOD for the end of DATA and
  * for BDAT LAST, BODY for the first octets of the content. A reply "!" hangs
- * up, "~" says nothing, one that ends in "!" says it and hangs up.
+ * up, "~" falls silent, one that ends in "!" says it and hangs up.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,6 +36,7 @@ struct peer {
 	void *say_arg;
 	bool used[64]; /* script entries */
 	struct strbuf in, out;
+	bool is_mute;
 	bool is_gone; /* hangs up when out is read */
 	bool has_tls;
 	bool wants_tls; /* STARTTLS was taken; the driver does the rest */
@@ -109,7 +110,8 @@ peer_answer(struct peer *p, const char *verb, const char *usual)
 		said = usual;
 	len = strlen(said);
 	code = atoi(said);
-	if (*said == '\0' || strcmp(said, "~") == 0) {
+	p->is_mute |= strcmp(said, "~") == 0;
+	if (*said == '\0' || p->is_mute) {
 		free(mine);
 		return 0;
 	}
@@ -281,7 +283,7 @@ peer_step(struct peer *p)
 	char *line;
 
 	if ((p->mode == PEER_DATA || p->mode == PEER_BDAT) && !p->body_asked &&
-	    (p->in.len > 0 || p->bdat_left == 0)) {
+	    (p->in.len > 0 || (p->mode == PEER_BDAT && p->bdat_left == 0))) {
 		p->body_asked = true;
 		peer_answer(p, "BODY", "");
 		return true;
