@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The suppression list's index and its rule: which bounces suppress. Sessions'
+ * answers at RCPT and the governor's verdicts ask here; the database keeps the
+ * addresses. A good recipient suppressed is the worst mistake, so only final
+ * "no such mailbox" replies count as hard, soft ones count once a day, and a
+ * delivery in between clears them.
+ *
+ * Two open-addressing tables of 16-byte slots keyed by a 64-bit SipHash of the
+ * address in lower case: with the list full, an address that isn't in it is
+ * taken for one that is with a chance of 1 in 10^12.
+ */
+#include "scheduler/suppression.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/base/xalloc.h"
+
+#define DAY_US	    (86400 * INT64_C(1000000))
+#define MINUTE_US   (60 * INT64_C(1000000))
+#define NEVER	    UINT32_MAX
+#define SLOTS_MIN   256u
+#define SWEEP	    4096u /* slots a call */
+#define WATCH_DAYS  32
+#define ADDRESS_MAX 512
+
+/* 0 is no hash. `a` and `b`: expiry in minutes and reason; or a day and the
+ * bits of the days up to it, with hard bounces in `n`. */
+struct slot {
+	uint64_t hash;
+	uint32_t a;
+	uint32_t b;
+};
+
+struct table {
+	struct slot *v;
+	uint32_t n_slots, n, max;
+	uint32_t swept; /* up to here */
+};
+
+struct suppression {
+	uint8_t key[SIPHASH_KEY_SIZE];
+	struct table list, watch;
+};
+
+static const char *const reasons[SUPPRESSION_REASON_COUNT] = {
+	[SUPPRESSION_HARD] = "hard",
+	[SUPPRESSION_SOFT] = "soft",
+	[SUPPRESSION_COMPLAINT] = "complaint",
+	[SUPPRESSION_MANUAL] = "manual",
+};
+
+const char *
+suppression_reason_name(enum suppression_reason reason)
+{
+	return (size_t)reason < SUPPRESSION_REASON_COUNT ? reasons[reason]
+							 : "unknown";
+}
+
+int
+suppression_reason_parse(const char *name)
+{
+	for (int i = 0; i < SUPPRESSION_REASON_COUNT; i++)
+		if (strcmp(reasons[i], name) == 0)
+			return i;
+	return -1;
+}
+
+/* ---- the table ---- */
+
+static void
+table_init(struct table *t, uint32_t max)
+{
+	t->n_slots = SLOTS_MIN;
+	t->max = max;
+	t->v = xcalloc(t->n_slots, sizeof(*t->v));
+}
+
+/* Its slot, or the empty one where it would go. */
+static struct slot *
+table_slot(const struct table *t, uint64_t hash)
+{
+	uint32_t i = (uint32_t)hash & (t->n_slots - 1);
+
+	while (t->v[i].hash != 0 && t->v[i].hash != hash)
+		i = (i + 1) & (t->n_slots - 1);
+	return &t->v[i];
+}
+
+static struct slot *
+table_find(const struct table *t, uint64_t hash)
+{
+	struct slot *slot = table_slot(t, hash);
+
+	return slot->hash != 0 ? slot : NULL;
+}
+
+static void
+table_grow(struct table *t)
+{
+	struct slot *old = t->v;
+	uint32_t n_old = t->n_slots;
+
+	t->n_slots *= 2;
+	t->v = xcalloc(t->n_slots, sizeof(*t->v));
+	for (uint32_t i = 0; i < n_old; i++)
+		if (old[i].hash != 0)
+			*table_slot(t, old[i].hash) = old[i];
+	free(old);
+}
+
+/* NULL: it is full. */
+static struct slot *
+table_add(struct table *t, uint64_t hash)
+{
+	struct slot *slot = table_find(t, hash);
+
+	if (slot != NULL)
+		return slot;
+	if (t->n >= t->max)
+		return NULL;
+	if (t->n + 1 > t->n_slots / 4 * 3)
+		table_grow(t);
+	slot = table_slot(t, hash);
+	*slot = (struct slot){ .hash = hash };
+	t->n++;
+	return slot;
+}
+
+/* Those behind it that may move back do, so no search ends too early. */
+static void
+table_remove(struct table *t, struct slot *slot)
+{
+	uint32_t mask = t->n_slots - 1, i = (uint32_t)(slot - t->v);
+
+	for (uint32_t j = (i + 1) & mask; t->v[j].hash != 0;
+	     j = (j + 1) & mask) {
+		uint32_t home = (uint32_t)t->v[j].hash & mask;
+
+		if (((j - home) & mask) < ((j - i) & mask))
+			continue;
+		t->v[i] = t->v[j];
+		i = j;
+	}
+	t->v[i] = (struct slot){ 0 };
+	t->n--;
+}
+
+/* ---- life ---- */
+
+struct suppression *
+suppression_new(const uint8_t key[SIPHASH_KEY_SIZE])
+{
+	struct suppression *s = xcalloc(1, sizeof(*s));
+
+	memcpy(s->key, key, SIPHASH_KEY_SIZE);
+	table_init(&s->list, SUPPRESSION_MAX);
+	table_init(&s->watch, SUPPRESSION_WATCH);
+	return s;
+}
+
+void
+suppression_free(struct suppression *s)
+{
+	if (s == NULL)
+		return;
+	free(s->list.v);
+	free(s->watch.v);
+	free(s);
+}
+
+static uint64_t
+hash_of(const struct suppression *s, const char *address)
+{
+	char lower[ADDRESS_MAX];
+	size_t len = 0;
+	uint64_t hash;
+
+	for (; address[len] != '\0' && len < sizeof(lower); len++)
+		lower[len] = (char)tolower((unsigned char)address[len]);
+	hash = siphash(s->key, lower, len);
+	return hash != 0 ? hash : 1;
+}
+
+/* ---- the list ---- */
+
+static uint32_t
+minute_of(int64_t utc_us)
+{
+	int64_t minute;
+
+	if (utc_us == INT64_MAX)
+		return NEVER;
+	minute = utc_us / MINUTE_US;
+	if (minute < 0)
+		return 0;
+	return minute < (int64_t)NEVER ? (uint32_t)minute : NEVER - 1;
+}
+
+static bool
+has_expired(const struct slot *slot, int64_t utc_us)
+{
+	return slot->a != NEVER && (int64_t)slot->a * MINUTE_US <= utc_us;
+}
+
+bool
+suppression_add(struct suppression *s, const struct suppression_entry *entry)
+{
+	struct slot *slot = table_add(&s->list, hash_of(s, entry->address));
+
+	if (slot == NULL)
+		return false;
+	slot->a = minute_of(entry->expires_utc_us);
+	slot->b = (uint32_t)entry->reason;
+	return true;
+}
+
+bool
+suppression_remove(struct suppression *s, const char *address)
+{
+	uint64_t hash = hash_of(s, address);
+	struct slot *slot = table_find(&s->watch, hash);
+
+	if (slot != NULL)
+		table_remove(&s->watch, slot);
+	slot = table_find(&s->list, hash);
+	if (slot == NULL)
+		return false;
+	table_remove(&s->list, slot);
+	return true;
+}
+
+bool
+suppression_check(struct suppression *s, const char *address, int64_t utc_us,
+    enum suppression_reason *reason_out, int64_t *expires_out)
+{
+	struct slot *slot = table_find(&s->list, hash_of(s, address));
+
+	if (slot == NULL)
+		return false;
+	if (has_expired(slot, utc_us)) {
+		table_remove(&s->list, slot);
+		return false;
+	}
+	if (reason_out != NULL)
+		*reason_out = (enum suppression_reason)slot->b;
+	if (expires_out != NULL)
+		*expires_out =
+		    slot->a == NEVER ? INT64_MAX : (int64_t)slot->a * MINUTE_US;
+	return true;
+}
+
+size_t
+suppression_count(const struct suppression *s)
+{
+	return s->list.n;
+}
+
+/* ---- bounces ---- */
+
+/* The watch's second word: days as bits, the newest lowest. Hard bounces are
+ * counted in the first word beside the day: 24 bits of day, 8 of count. */
+static uint32_t
+watch_day(const struct slot *slot)
+{
+	return slot->a >> 8;
+}
+
+static uint32_t
+watch_hard(const struct slot *slot)
+{
+	return slot->a & 0xff;
+}
+
+static void
+watch_set(struct slot *slot, uint32_t day, uint32_t n_hard)
+{
+	slot->a = day << 8 | (n_hard < 0xff ? n_hard : 0xff);
+}
+
+void
+suppression_sweep(struct suppression *s, int64_t utc_us)
+{
+	uint32_t today = (uint32_t)(utc_us / DAY_US);
+
+	for (uint32_t k = 0; k < SWEEP; k++) {
+		struct slot *slot;
+
+		if (s->list.swept >= s->list.n_slots)
+			s->list.swept = 0;
+		slot = &s->list.v[s->list.swept++];
+		if (slot->hash != 0 && has_expired(slot, utc_us))
+			table_remove(&s->list, slot);
+		if (s->watch.swept >= s->watch.n_slots)
+			s->watch.swept = 0;
+		slot = &s->watch.v[s->watch.swept++];
+		if (slot->hash != 0 && watch_day(slot) + WATCH_DAYS <= today)
+			table_remove(&s->watch, slot);
+	}
+}
+
+/* It is full: the one that bounced longest ago, of a few, makes room. */
+static struct slot *
+watch_add(struct suppression *s, uint64_t hash)
+{
+	struct slot *slot = table_add(&s->watch, hash), *oldest = NULL;
+	uint32_t mask = s->watch.n_slots - 1;
+
+	if (slot != NULL)
+		return slot;
+	for (uint32_t i = 0; i < 16; i++) {
+		slot = &s->watch.v[((uint32_t)(hash >> 32) + i) & mask];
+		if (slot->hash != 0 &&
+		    (oldest == NULL || watch_day(slot) < watch_day(oldest)))
+			oldest = slot;
+	}
+	if (oldest == NULL)
+		return NULL;
+	table_remove(&s->watch, oldest);
+	return table_add(&s->watch, hash);
+}
+
+static int
+days_within(uint32_t bits, int64_t window_us)
+{
+	int64_t n = (window_us + DAY_US - 1) / DAY_US;
+	uint32_t mask = n >= WATCH_DAYS ? UINT32_MAX
+	    : n > 0			? (1u << n) - 1
+					: 1;
+
+	return __builtin_popcount(bits & mask);
+}
+
+/* A clock that steps back counts for the newest day there is. */
+static void
+watch_turn(struct slot *slot, uint32_t today)
+{
+	uint32_t day = watch_day(slot), n;
+
+	if (today <= day)
+		return;
+	n = today - day;
+	slot->b = n < WATCH_DAYS ? slot->b << n : 0;
+	watch_set(slot, today, watch_hard(slot));
+}
+
+bool
+suppression_bounce(struct suppression *s, const struct conf_suppression *conf,
+    const char *address, bool is_hard, const char *reply, int64_t utc_us,
+    struct suppression_entry *entry_out)
+{
+	uint64_t hash = hash_of(s, address);
+	struct slot *slot;
+	bool is_over;
+
+	if (conf->action == SUPPRESSION_OFF)
+		return false;
+	slot = watch_add(s, hash);
+	if (slot == NULL)
+		return false;
+	watch_turn(slot, (uint32_t)(utc_us / DAY_US));
+	if (is_hard)
+		watch_set(slot, watch_day(slot), watch_hard(slot) + 1);
+	else
+		slot->b |= 1;
+	is_over = is_hard ? conf->hard > 0 && watch_hard(slot) >= conf->hard
+			  : conf->soft > 0 &&
+		days_within(slot->b, conf->soft_window_us) >= conf->soft;
+	if (!is_over)
+		return false;
+	table_remove(&s->watch, slot);
+	*entry_out = (struct suppression_entry){
+		.address = address,
+		.reason = is_hard ? SUPPRESSION_HARD : SUPPRESSION_SOFT,
+		.reply = reply,
+		.added_utc_us = utc_us,
+		.expires_utc_us =
+		    conf->ttl_us > 0 ? utc_us + conf->ttl_us : INT64_MAX,
+	};
+	return suppression_add(s, entry_out);
+}
+
+void
+suppression_delivered(struct suppression *s, const char *address)
+{
+	struct slot *slot;
+
+	if (s->watch.n == 0)
+		return;
+	slot = table_find(&s->watch, hash_of(s, address));
+	if (slot != NULL)
+		table_remove(&s->watch, slot);
+}
+
+/* ---- stored ---- */
+
+char *
+suppression_watch_format(struct suppression *s, const char *address,
+    char out[SUPPRESSION_WATCH_SIZE])
+{
+	struct slot *slot = table_find(&s->watch, hash_of(s, address));
+
+	out[0] = '\0';
+	if (slot != NULL)
+		snprintf(out, SUPPRESSION_WATCH_SIZE, "1 %u %u %u",
+		    watch_day(slot), slot->b, watch_hard(slot));
+	return out;
+}
+
+int
+suppression_watch_parse(struct suppression *s, const char *address,
+    const char *text)
+{
+	unsigned day, bits, n_hard;
+	struct slot *slot;
+	int end = 0;
+
+	if (strlen(text) >= SUPPRESSION_WATCH_SIZE || strchr(text, '-') ||
+	    sscanf(text, "1 %8u %10u %3u%n", &day, &bits, &n_hard, &end) != 3 ||
+	    text[end] != '\0' || day > 0xffffff || n_hard > 0xff)
+		return -1;
+	slot = watch_add(s, hash_of(s, address));
+	if (slot == NULL)
+		return -1;
+	watch_set(slot, day, n_hard);
+	slot->b = bits;
+	return 0;
+}
