@@ -103,6 +103,32 @@ phase_parse(const char *name)
 	return word_find(phases, PHASE_COUNT, name);
 }
 
+unsigned
+phases_parse(const char *names)
+{
+	char word[16];
+	unsigned bits = 0;
+
+	if (strcmp(names, "any") == 0)
+		return (1u << PHASE_COUNT) - 1;
+	for (const char *at = names + strspn(names, ", "); *at != '\0';
+	     at += strspn(at, ", ")) {
+		size_t len = strcspn(at, ", ");
+		int phase = -1;
+
+		if (len < sizeof(word)) {
+			memcpy(word, at, len);
+			word[len] = '\0';
+			phase = phase_parse(word);
+		}
+		if (phase < 0)
+			return 0;
+		bits |= 1u << phase;
+		at += len;
+	}
+	return bits;
+}
+
 enum blame
 reply_class_blame(enum reply_class c)
 {

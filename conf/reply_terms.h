@@ -57,6 +57,8 @@ const char *phase_name(enum phase p);		  /* "eod" */
 int reply_class_parse(const char *name);
 int blame_parse(const char *name);
 int phase_parse(const char *name);
+/* "any", "rcpt" or "rcpt, data, eod": bits 1u << phase. 0: not such a list. */
+unsigned phases_parse(const char *names);
 
 /* Whom a class blames when a rule names nobody. */
 enum blame reply_class_blame(enum reply_class c);

@@ -39,6 +39,20 @@ what_is_no_word_is_refused(void **state)
 }
 
 static void
+phases_are_a_list(void **state)
+{
+	(void)state;
+	assert_int_equal(phases_parse("any"), (1u << PHASE_COUNT) - 1);
+	assert_int_equal(phases_parse("eod"), 1u << PHASE_EOD);
+	assert_int_equal(phases_parse("rcpt, data,eod"),
+	    1u << PHASE_RCPT | 1u << PHASE_DATA | 1u << PHASE_EOD);
+	assert_int_equal(phases_parse(""), 0);
+	assert_int_equal(phases_parse("rcpt, any"), 0);
+	assert_int_equal(phases_parse("rcpt; eod"), 0);
+	assert_int_equal(phases_parse("rcpt, aVeryLongWordThatIsNone"), 0);
+}
+
+static void
 classes_blame_whom_the_table_says(void **state)
 {
 	(void)state;
@@ -57,6 +71,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_name_reads_back),
 		cmocka_unit_test(what_is_no_word_is_refused),
+		cmocka_unit_test(phases_are_a_list),
 		cmocka_unit_test(classes_blame_whom_the_table_says),
 	};
 
