@@ -255,13 +255,16 @@ struct conf_list_health {
 /* One rule that says what a reply means; providers.NAME.replies[]. */
 struct conf_reply_rule {
 	char *name;  /* for people: its id, or "NAME.replies[2]" */
-	char *match; /* PCRE2 over the whole reply, lines joined by \n */
-	char *phase; /* phase_parse(), or "any" */
+	char *match; /* PCRE2 over the whole reply, see reply_rules.h */
+	char *phase; /* phases_parse() */
 	char *class;
 	char *blame;	  /* "" = the class's usual one */
 	int64_t pause_us; /* that the provider advises; 0 = none given */
 	int final;	  /* 1 bounce, 0 retry, -1 as class and code say */
 	char *where;	  /* "file:line:column" of the match, for errors */
+	/* Of built-in rules; NULL and none elsewhere: any. */
+	char *code; /* "5", "421", "450-452" */
+	struct conf_names providers;
 };
 
 /* Limits of one provider; in a route's `providers:` only what is narrowed. */
