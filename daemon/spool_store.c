@@ -36,9 +36,11 @@
 #define READERS_MAX	  1024
 #define DATABASES_MAX	  32
 
-/* How far the file reaches beyond its used pages, and in what steps. */
+/* How far the file reaches beyond its used pages. A commit adds one step at
+ * most: the zeros go to the disk with the next commit's sync, and all of them
+ * at once would be a message's long wait. */
 #define AHEAD_BYTES ((uint64_t)4 << 20)
-#define STEP_BYTES  ((uint64_t)1 << 20)
+#define STEP_BYTES  ((uint64_t)64 << 10)
 
 /* ---- keys ---- */
 
@@ -424,8 +426,9 @@ store_is_full(const struct store *st, MDB_txn *txn)
 void
 store_preallocate(struct store *st, struct space *space)
 {
-	static const char zeros[256 << 10];
+	static const char zeros[STEP_BYTES];
 	uint64_t used;
+	ssize_t n;
 
 	if (st->env == NULL)
 		return;
@@ -435,15 +438,9 @@ store_preallocate(struct store *st, struct space *space)
 	if (st->file_bytes >= used + AHEAD_BYTES ||
 	    !space_take(space, STEP_BYTES))
 		return;
-	for (uint64_t end = st->file_bytes + STEP_BYTES;
-	     st->file_bytes < end;) {
-		ssize_t n =
-		    pwrite(st->fd, zeros, sizeof(zeros), (off_t)st->file_bytes);
-
-		if (n <= 0)
-			return; /* a commit will tell */
+	n = pwrite(st->fd, zeros, sizeof(zeros), (off_t)st->file_bytes);
+	if (n > 0) /* else a commit will tell */
 		st->file_bytes += (uint64_t)n;
-	}
 }
 
 /* ---- writing ---- */

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "conf/base/clock.h"
+#include "conf/base/rng.h"
 #include "conf/base/xalloc.h"
 #include "daemon/spool.h"
 
@@ -337,22 +338,66 @@ start(struct spool *spool)
 		fail(err.text);
 }
 
+/* Recipients answer at their own pace: the queue empties in no order. */
+static void
+shuffle(uint64_t *ids, size_t n)
+{
+	struct rng rng = { .state = 1 };
+
+	for (size_t i = n; i > 1; i--) {
+		size_t j = rng_below(&rng, i);
+		uint64_t id = ids[i - 1];
+
+		ids[i - 1] = ids[j];
+		ids[j] = id;
+	}
+}
+
+static void
+measure_beside_queue(struct spool *spool, const char *when)
+{
+	size_t n = opt.n_messages * 4;
+	char name[64];
+
+	snprintf(name, sizeof(name), "single_%s", when);
+	measure_single(spool, name);
+	snprintf(name, sizeof(name), "submit_16_%s", when);
+	expect_ids(n);
+	measure_window(spool, n, 16, false, name);
+	snprintf(name, sizeof(name), "settle_16_%s", when);
+	measure_window(spool, world.n_ids, 16, true, name);
+	snprintf(name, sizeof(name), "flow_16_%s", when);
+	measure_flow(spool, n, 16, name);
+	snprintf(name, sizeof(name), "flow_64_%s", when);
+	measure_flow(spool, n * 4, 64, name);
+}
+
 static void
 measure_queue(void)
 {
 	struct spool *spool = open_spool();
+	uint64_t *queued;
+	size_t half;
 
 	start(spool);
 	expect_ids(opt.n_queued);
 	measure_window(spool, opt.n_queued, 512, false, "queue_grows");
+	queued = world.ids;
+	half = world.n_ids / 2;
+	world.ids = NULL;
 	spool_close(spool);
 	forget_cache();
 	measure_scan("scan_cold");
 	measure_scan("scan_warm");
 	spool = open_spool();
 	start(spool);
-	measure_flow(spool, opt.n_messages * 4, 64, "flow_64_queued");
-	/* The flow took the list of ids: the queue is settled by scanning. */
+	measure_beside_queue(spool, "queued");
+	shuffle(queued, half * 2);
+	free(world.ids);
+	world.ids = queued;
+	world.n_ids = world.cap = half;
+	measure_window(spool, half, 64, true, "settle_64_shuffled");
+	measure_beside_queue(spool, "half_settled");
 	spool_close(spool);
 }
 
