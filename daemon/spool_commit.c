@@ -164,7 +164,7 @@ submit(struct turn *t, struct spool_request *q)
 		q->result = SPOOL_FAILED;
 		return 0;
 	}
-	return store_add(t, e, content, e->size_bytes);
+	return record_add(t, e, content, e->size_bytes);
 }
 
 /* ---- one transaction ---- */
@@ -352,7 +352,7 @@ sweep_doomed(struct spool *spool, MDB_txn *txn)
 {
 	for (size_t i = 0; i < spool->n_doomed; i++) {
 		bool has_file;
-		int rc = store_has_file(&spool->store, txn, spool->doomed[i],
+		int rc = record_has_file(&spool->store, txn, spool->doomed[i],
 		    &has_file);
 
 		if (rc != 0)

@@ -133,7 +133,7 @@ is_orphan(const struct sweep *w, const char *folder, const char *name)
 	body_name(id, right);
 	if (strncmp(right, folder, 2) != 0 || strcmp(right + 3, name) != 0)
 		return false;
-	if (store_has_file(&w->spool->store, w->txn, id, &has_file) != 0)
+	if (record_has_file(&w->spool->store, w->txn, id, &has_file) != 0)
 		return false; /* in doubt it stays */
 	return !has_file;
 }

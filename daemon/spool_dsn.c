@@ -71,7 +71,7 @@ quote(struct turn *t, const struct envelope *e, struct quoted *out)
 {
 	MDB_val body;
 
-	if (store_get_body(&t->spool->store, t->txn, e->id, &body) == 0) {
+	if (record_get_body(&t->spool->store, t->txn, e->id, &body) == 0) {
 		out->len = body.mv_size;
 		if (out->len > QUOTED_BYTES_MAX)
 			out->len = QUOTED_BYTES_MAX;

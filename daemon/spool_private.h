@@ -58,7 +58,7 @@ struct store {
 	pthread_rwlock_t lock; /* for writing: the environment is replaced */
 	struct spool_reader *readers;
 	MDB_env *env; /* NULL: couldn't be opened again */
-	MDB_dbi meta, message, delivery, body;
+	MDB_dbi meta, mail;
 	char *path;
 	int fd; /* of the data file, for preallocation and sync */
 	size_t map_bytes;
@@ -91,36 +91,55 @@ bool store_is_full(const struct store *st, MDB_txn *txn);
 void store_preallocate(struct store *st, struct space *space);
 uint64_t store_last_txn(const struct store *st);
 
-/* All of these return LMDB's codes; 0 is fine. */
+/* LMDB's code. */
 int store_new_id(struct store *st, MDB_txn *txn, uint64_t *id_out);
-/* The newest message: content NULL when it is in a file. */
-int store_add(struct turn *t, const struct envelope *e, const void *content,
-    size_t len);
-int store_put_delivery(struct turn *t, uint64_t id, const struct delivery *d,
-    bool is_new);
-/* With its last delivery the message goes too. */
-int store_remove_delivery(struct turn *t, const struct envelope *e,
-    uint32_t number);
-/* MDB_NOTFOUND; MDB_CORRUPTED when it can't be decoded. */
-int store_get_message(const struct store *st, MDB_txn *txn, uint64_t id,
-    struct envelope *out);
-int store_get_delivery(const struct store *st, MDB_txn *txn, uint64_t id,
-    uint32_t number, struct delivery *out);
-/* Appends all deliveries of the message to the envelope. */
-int store_get_deliveries(const struct store *st, MDB_txn *txn,
-    struct envelope *e);
-/* MDB_NOTFOUND: in a file, or nowhere. */
-int store_get_body(const struct store *st, MDB_txn *txn, uint64_t id,
-    MDB_val *out);
-/* The highest number in use; *any_out: there is a delivery. */
-int store_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
-    uint32_t *number_out, bool *any_out);
-int store_has_file(const struct store *st, MDB_txn *txn, uint64_t id,
-    bool *has_out);
 
 /* A reader's snapshot; it must be ended soon: it pins freed pages. */
 int store_read_begin(struct spool_reader *r, struct err *err_out);
 void store_read_end(struct spool_reader *r);
+
+/* ---- spool_record.c: messages, deliveries, contents ---- */
+enum record_kind {
+	RECORD_MESSAGE,
+	RECORD_DELIVERY,
+	RECORD_BODY,
+	RECORD_ALIEN, /* not ours */
+};
+#define RECORD_KEY_MAX 13
+struct record_name {
+	uint64_t id;
+	enum record_kind kind;
+	uint32_t number; /* of a delivery */
+};
+struct record_name record_name(const MDB_val *key);
+
+/* All of these return LMDB's codes; 0 is fine. */
+/* The newest message: content NULL when it is in a file. */
+int record_add(struct turn *t, const struct envelope *e, const void *content,
+    size_t len);
+int record_put_delivery(struct turn *t, uint64_t id, const struct delivery *d,
+    bool is_new);
+/* With its last delivery the message goes too. */
+int record_remove_delivery(struct turn *t, const struct envelope *e,
+    uint32_t number);
+/* MDB_NOTFOUND; MDB_CORRUPTED when it can't be decoded. */
+int record_get_message(const struct store *st, MDB_txn *txn, uint64_t id,
+    struct envelope *out);
+int record_get_delivery(const struct store *st, MDB_txn *txn, uint64_t id,
+    uint32_t number, struct delivery *out);
+/* Appends all deliveries of the message to the envelope. */
+int record_get_deliveries(const struct store *st, MDB_txn *txn,
+    struct envelope *e);
+/* MDB_NOTFOUND: in a file, or nowhere. */
+int record_get_body(const struct store *st, MDB_txn *txn, uint64_t id,
+    MDB_val *out);
+/* The highest number in use; *any_out: there is a delivery. */
+int record_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
+    uint32_t *number_out, bool *any_out);
+int record_has_file(const struct store *st, MDB_txn *txn, uint64_t id,
+    bool *has_out);
+/* Left alone when there is none. */
+int record_newest(const struct store *st, MDB_txn *txn, uint64_t *id_out);
 
 /* ---- spool_scan.c ---- */
 /* Counts what there is, and calls `added` where it isn't NULL. */

@@ -77,11 +77,11 @@ read_envelope(struct spool_reader *r, uint64_t message, uint32_t number,
 {
 	const struct store *st = &r->spool->store;
 	struct delivery d;
-	int rc = store_get_delivery(st, r->txn, message, number, &d);
+	int rc = record_get_delivery(st, r->txn, message, number, &d);
 
 	if (rc != 0)
 		return rc;
-	rc = store_get_message(st, r->txn, message, out);
+	rc = record_get_message(st, r->txn, message, out);
 	if (rc != 0) {
 		delivery_fini(&d);
 		return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
@@ -96,7 +96,7 @@ read_inline(struct spool_reader *r, struct spool_message *m)
 {
 	MDB_val data;
 	int rc =
-	    store_get_body(&r->spool->store, r->txn, m->envelope.id, &data);
+	    record_get_body(&r->spool->store, r->txn, m->envelope.id, &data);
 
 	if (rc == MDB_NOTFOUND)
 		return 0; /* in a file, then */
@@ -135,7 +135,7 @@ is_still_there(struct spool_reader *r, uint64_t message, uint32_t number)
 
 	if (store_read_begin(r, NULL) < 0)
 		return true;
-	rc = store_get_delivery(&r->spool->store, r->txn, message, number, &d);
+	rc = record_get_delivery(&r->spool->store, r->txn, message, number, &d);
 	store_read_end(r);
 	if (rc == 0)
 		delivery_fini(&d);
@@ -178,9 +178,9 @@ spool_read_message(struct spool_reader *r, uint64_t message,
 	*out = (struct envelope){ 0 };
 	if (store_read_begin(r, err_out) < 0)
 		return -1;
-	rc = store_get_message(st, r->txn, message, out);
+	rc = record_get_message(st, r->txn, message, out);
 	if (rc == 0) {
-		rc = store_get_deliveries(st, r->txn, out);
+		rc = record_get_deliveries(st, r->txn, out);
 		if (rc != 0)
 			envelope_fini(out);
 	}

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * One walk over all that is queued, at start and after trouble: counts it, and
- * tells of every delivery in order of arrival. Two cursors go side by side
- * over messages and deliveries, so a million takes seconds. A record that
- * can't be read is logged and passed over: one of them must not keep the rest
- * from leaving.
+ * tells of every delivery in order of arrival. A record that can't be read is
+ * logged and passed over: one of them must not keep the rest from leaving.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,118 +13,106 @@
 struct scan {
 	void (*added)(const struct envelope *e, void *arg);
 	void *arg;
-	MDB_cursor *messages, *deliveries;
-	MDB_val key, data; /* of the next delivery */
-	int rc;		   /* of getting it */
+	struct envelope e; /* of the message whose records are read now */
+	bool has_message;  /* and it could be read */
 	uint64_t n_messages, n_deliveries, n_bytes, n_damaged;
 };
 
 static void
-damaged(struct scan *s, const char *what, const MDB_val *key)
+damaged(struct scan *s, const char *what, uint64_t message)
 {
-	char id[MESSAGE_ID_SIZE] = "";
-	uint64_t value = 0;
+	char id[MESSAGE_ID_SIZE];
 
-	for (size_t i = 0; i < 8 && i < key->mv_size; i++)
-		value = value << 8 | ((uint8_t *)key->mv_data)[i];
 	s->n_damaged++;
 	log_error("spool_damaged", LOG_STR("what", what),
-	    LOG_STR("msg", message_id_format(value, id)));
-}
-
-static uint64_t
-key_number(const MDB_val *key, size_t at, size_t len)
-{
-	const uint8_t *p = (const uint8_t *)key->mv_data + at;
-	uint64_t value = 0;
-
-	while (len-- > 0)
-		value = value << 8 | *p++;
-	return value;
+	    LOG_STR("msg", message_id_format(message, id)));
 }
 
 static void
-tell_delivery(struct scan *s, struct envelope *e)
+end_message(struct scan *s)
+{
+	if (s->has_message)
+		envelope_fini(&s->e);
+	s->e = (struct envelope){ 0 };
+	s->has_message = false;
+}
+
+static void
+begin_message(struct scan *s, uint64_t id, const MDB_val *data)
+{
+	end_message(s);
+	if (envelope_decode(data->mv_data, data->mv_size, &s->e) < 0) {
+		damaged(s, "message", id);
+		return;
+	}
+	s->e.id = id;
+	s->has_message = true;
+	s->n_messages++;
+	s->n_bytes += s->e.size_bytes;
+}
+
+static void
+tell_delivery(struct scan *s, const struct record_name *name,
+    const MDB_val *data)
 {
 	struct delivery d;
 
-	if (delivery_decode(s->data.mv_data, s->data.mv_size, &d) < 0) {
-		damaged(s, "delivery", &s->key);
+	if (!s->has_message || s->e.id != name->id) {
+		damaged(s, "delivery without message", name->id);
 		return;
 	}
-	d.number = (uint32_t)key_number(&s->key, 8, 4);
+	if (delivery_decode(data->mv_data, data->mv_size, &d) < 0) {
+		damaged(s, "delivery", name->id);
+		return;
+	}
+	d.number = name->number;
 	s->n_deliveries++;
 	if (s->added != NULL) {
-		e->deliveries = &d;
-		e->n_deliveries = 1;
-		s->added(e, s->arg);
-		e->deliveries = NULL;
-		e->n_deliveries = 0;
+		s->e.deliveries = &d;
+		s->e.n_deliveries = 1;
+		s->added(&s->e, s->arg);
+		s->e.deliveries = NULL;
+		s->e.n_deliveries = 0;
 	}
 	delivery_fini(&d);
 }
 
 static void
-next_delivery(struct scan *s)
+read_record(struct scan *s, const MDB_val *key, const MDB_val *data)
 {
-	s->rc = mdb_cursor_get(s->deliveries, &s->key, &s->data, MDB_NEXT);
-}
+	struct record_name name = record_name(key);
 
-/* All deliveries up to those of this message; a NULL envelope: unreadable. */
-static void
-tell_deliveries(struct scan *s, uint64_t id, struct envelope *e)
-{
-	for (; s->rc == 0; next_delivery(s)) {
-		uint64_t of = key_number(&s->key, 0, 8);
-
-		if (of > id)
-			return;
-		if (of < id)
-			damaged(s, "delivery without message", &s->key);
-		else if (e != NULL)
-			tell_delivery(s, e);
+	switch (name.kind) {
+	case RECORD_MESSAGE:
+		begin_message(s, name.id, data);
+		break;
+	case RECORD_DELIVERY:
+		tell_delivery(s, &name, data);
+		break;
+	case RECORD_BODY:
+		if (!s->has_message || s->e.id != name.id)
+			damaged(s, "content without message", name.id);
+		break;
+	case RECORD_ALIEN:
+		damaged(s, "record of no kind", name.id);
+		break;
 	}
-}
-
-static void
-tell_message(struct scan *s, const MDB_val *key, const MDB_val *data)
-{
-	uint64_t id = key_number(key, 0, 8);
-	struct envelope e;
-
-	if (envelope_decode(data->mv_data, data->mv_size, &e) < 0) {
-		damaged(s, "message", key);
-		tell_deliveries(s, id, NULL);
-		return;
-	}
-	e.id = id;
-	s->n_messages++;
-	s->n_bytes += e.size_bytes;
-	tell_deliveries(s, id, &e);
-	envelope_fini(&e);
 }
 
 static int
 walk(struct scan *s, const struct store *st, MDB_txn *txn)
 {
 	MDB_val key, data;
-	int rc = mdb_cursor_open(txn, st->message, &s->messages);
+	MDB_cursor *c;
+	int rc = mdb_cursor_open(txn, st->mail, &c);
 
 	if (rc != 0)
 		return rc;
-	rc = mdb_cursor_open(txn, st->delivery, &s->deliveries);
-	if (rc == 0) {
-		next_delivery(s);
-		while ((rc = mdb_cursor_get(s->messages, &key, &data,
-			    MDB_NEXT)) == 0)
-			tell_message(s, &key, &data);
-		tell_deliveries(s, UINT64_MAX, NULL);
-		mdb_cursor_close(s->deliveries);
-	}
-	mdb_cursor_close(s->messages);
-	if (rc == MDB_NOTFOUND)
-		rc = s->rc == MDB_NOTFOUND ? 0 : s->rc;
-	return rc;
+	while ((rc = mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0)
+		read_record(s, &key, &data);
+	end_message(s);
+	mdb_cursor_close(c);
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 int

@@ -85,12 +85,12 @@ put_kept(struct turn *t, const struct spool_request *q,
     const struct envelope *e, struct delivery *kept)
 {
 	if (kept->n_recipients == 0)
-		return store_remove_delivery(t, e, kept->number);
+		return record_remove_delivery(t, e, kept->number);
 	kept->attempts = q->attempts;
 	kept->due_utc_us = q->due_utc_us;
 	kept->delay_warned |= q->delay_warning;
 	remember_reply(kept, q, SPOOL_KEEP);
-	return store_put_delivery(t, e->id, kept, false);
+	return record_put_delivery(t, e->id, kept, false);
 }
 
 /* The envelope goes along with the news of the new delivery. */
@@ -100,7 +100,7 @@ put_moved(struct turn *t, struct spool_request *q, struct envelope *e,
 {
 	uint32_t top = moved->number;
 	bool any;
-	int rc = store_top_number(&t->spool->store, t->txn, e->id, &top, &any);
+	int rc = record_top_number(&t->spool->store, t->txn, e->id, &top, &any);
 
 	if (rc != 0)
 		return rc;
@@ -109,7 +109,7 @@ put_moved(struct turn *t, struct spool_request *q, struct envelope *e,
 	moved->due_utc_us = q->move_due_utc_us;
 	moved->delay_warned |= q->delay_warning;
 	remember_reply(moved, q, SPOOL_MOVE);
-	rc = store_put_delivery(t, e->id, moved, true);
+	rc = record_put_delivery(t, e->id, moved, true);
 	e->deliveries = xmemdup(moved, sizeof(*moved));
 	e->n_deliveries = 1;
 	*moved = (struct delivery){ 0 };
@@ -128,7 +128,7 @@ put_notices(struct turn *t, struct spool_request *q, struct notice *notices,
 
 		rc = store_new_id(&t->spool->store, t->txn, &e->id);
 		if (rc == 0)
-			rc = store_add(t, e, notices[i].content.data,
+			rc = record_add(t, e, notices[i].content.data,
 			    notices[i].content.len);
 		if (rc == 0)
 			tell_later(q, e);
@@ -153,7 +153,7 @@ apply(struct turn *t, struct spool_request *q, struct envelope *e,
 	if (rc == 0 && moved.n_recipients > 0) {
 		struct envelope told = { 0 };
 
-		rc = store_get_message(&t->spool->store, t->txn, e->id, &told);
+		rc = record_get_message(&t->spool->store, t->txn, e->id, &told);
 		if (rc == 0)
 			rc = put_moved(t, q, &told, &moved);
 		envelope_fini(&told);
@@ -199,7 +199,7 @@ settle(struct turn *t, struct spool_request *q)
 	const struct store *st = &t->spool->store;
 	struct delivery d;
 	struct envelope e;
-	int rc = store_get_delivery(st, t->txn, q->message, q->number, &d);
+	int rc = record_get_delivery(st, t->txn, q->message, q->number, &d);
 
 	if (rc == MDB_NOTFOUND)
 		return is_gone(q);
@@ -207,7 +207,7 @@ settle(struct turn *t, struct spool_request *q)
 		return is_damaged(q, "delivery");
 	if (rc != 0)
 		return rc;
-	rc = store_get_message(st, t->txn, q->message, &e);
+	rc = record_get_message(st, t->txn, q->message, &e);
 	if (rc == MDB_NOTFOUND || rc == MDB_CORRUPTED)
 		rc = is_damaged(q, "envelope");
 	else if (rc == 0) {

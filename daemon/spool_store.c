@@ -2,20 +2,19 @@
 /*
  * The database: one LMDB environment, STATE_DIR/spool.mdb.
  *
- *	meta      name            -> value (schema, next id, probe)
- *	message   id              -> envelope_encode()
- *	delivery  id, number      -> delivery_encode()
- *	body      id              -> content, when it isn't in a file
+ *	meta	name -> value (schema, next id)
+ *	mail	messages, deliveries and contents: spool_record.c
  *
- * Numbers in keys are big-endian, so everything lies in order of arrival. Ids
- * only grow, hence MDB_APPEND: pages fill up one after the other. The writer
- * calls what changes things; readers come in through store_read_begin().
+ * Here it is opened, given room, and opened again when a commit failed. The
+ * writer calls what changes things; readers come in through
+ * store_read_begin().
  *
  * MDB_WRITEMAP is not used: on a full disk it ends in SIGBUS, where a write
  * ends in an error that can be answered; and a stray pointer would write mail.
  * Nor is MDB_NOMEMINIT: what lay in our memory, a password perhaps, must not
  * get onto the disk in the slack of a page.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -42,50 +41,6 @@
 #define AHEAD_BYTES ((uint64_t)4 << 20)
 #define STEP_BYTES  ((uint64_t)64 << 10)
 
-/* ---- keys ---- */
-
-static void
-put_be(uint8_t *to, uint64_t value, size_t len)
-{
-	while (len-- > 0) {
-		to[len] = (uint8_t)value;
-		value >>= 8;
-	}
-}
-
-static uint64_t
-get_be(const void *from, size_t len)
-{
-	const uint8_t *p = from;
-	uint64_t value = 0;
-
-	while (len-- > 0)
-		value = value << 8 | *p++;
-	return value;
-}
-
-struct key {
-	uint8_t bytes[12];
-	MDB_val val;
-};
-
-static MDB_val *
-message_key(struct key *k, uint64_t id)
-{
-	put_be(k->bytes, id, 8);
-	k->val = (MDB_val){ 8, k->bytes };
-	return &k->val;
-}
-
-static MDB_val *
-delivery_key(struct key *k, uint64_t id, uint32_t number)
-{
-	put_be(k->bytes, id, 8);
-	put_be(k->bytes + 8, number, 4);
-	k->val = (MDB_val){ 12, k->bytes };
-	return &k->val;
-}
-
 /* ---- meta ---- */
 
 static int
@@ -98,8 +53,10 @@ meta_get(const struct store *st, MDB_txn *txn, const char *name,
 
 	if (rc == 0 && data.mv_size != 8)
 		return MDB_CORRUPTED;
-	if (rc == 0)
-		*value_out = get_be(data.mv_data, 8);
+	if (rc == 0) {
+		memcpy(value_out, data.mv_data, sizeof(*value_out));
+		*value_out = be64toh(*value_out);
+	}
 	return rc;
 }
 
@@ -107,10 +64,9 @@ static int
 meta_put(const struct store *st, MDB_txn *txn, const char *name, uint64_t value)
 {
 	MDB_val key = { strlen(name), (void *)(uintptr_t)name };
-	uint8_t bytes[8];
-	MDB_val data = { sizeof(bytes), bytes };
+	uint64_t be = htobe64(value);
+	MDB_val data = { sizeof(be), &be };
 
-	put_be(bytes, value, 8);
 	return mdb_put(txn, st->meta, &key, &data, 0);
 }
 
@@ -164,8 +120,7 @@ open_databases(struct store *st, MDB_txn *txn)
 	const struct {
 		const char *name;
 		MDB_dbi *dbi;
-	} rows[] = { { "meta", &st->meta }, { "message", &st->message },
-		{ "delivery", &st->delivery }, { "body", &st->body } };
+	} rows[] = { { "meta", &st->meta }, { "mail", &st->mail } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int rc =
@@ -182,24 +137,18 @@ open_databases(struct store *st, MDB_txn *txn)
 static int
 find_last_id(struct store *st, MDB_txn *txn)
 {
-	MDB_cursor *c;
-	MDB_val key, data;
-	uint64_t ceiling = 0;
+	uint64_t ceiling = 0, newest = 0;
 	int rc = meta_get(st, txn, "next_id", &ceiling);
 
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return rc;
-	rc = mdb_cursor_open(txn, st->message, &c);
-	if (rc != 0)
-		return rc;
-	rc = mdb_cursor_get(c, &key, &data, MDB_LAST);
-	if (rc == 0 && get_be(key.mv_data, 8) > st->last_id)
-		st->last_id = get_be(key.mv_data, 8);
-	mdb_cursor_close(c);
+	rc = record_newest(st, txn, &newest);
+	if (newest > st->last_id)
+		st->last_id = newest;
 	if (ceiling > st->last_id + 1)
 		st->last_id = ceiling - 1;
 	st->id_ceiling = 0;
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	return rc;
 }
 
 static int
@@ -443,7 +392,7 @@ store_preallocate(struct store *st, struct space *space)
 		st->file_bytes += (uint64_t)n;
 }
 
-/* ---- writing ---- */
+/* ---- ids ---- */
 
 int
 store_new_id(struct store *st, MDB_txn *txn, uint64_t *id_out)
@@ -466,225 +415,6 @@ store_new_id(struct store *st, MDB_txn *txn, uint64_t *id_out)
 	st->last_id = id;
 	*id_out = id;
 	return 0;
-}
-
-int
-store_put_delivery(struct turn *t, uint64_t id, const struct delivery *d,
-    bool is_new)
-{
-	struct store *st = &t->spool->store;
-	struct key key;
-	MDB_val data;
-
-	strbuf_reset(&st->scratch);
-	delivery_encode(d, &st->scratch);
-	data = (MDB_val){ st->scratch.len, st->scratch.data };
-	t->n_deliveries += is_new;
-	return mdb_put(t->txn, st->delivery, delivery_key(&key, id, d->number),
-	    &data, 0);
-}
-
-static int
-append_deliveries(struct turn *t, const struct envelope *e)
-{
-	struct store *st = &t->spool->store;
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < e->n_deliveries; i++) {
-		const struct delivery *d = &e->deliveries[i];
-		struct key key;
-		MDB_val data;
-
-		strbuf_reset(&st->scratch);
-		delivery_encode(d, &st->scratch);
-		data = (MDB_val){ st->scratch.len, st->scratch.data };
-		rc = mdb_put(t->txn, st->delivery,
-		    delivery_key(&key, e->id, d->number), &data, MDB_APPEND);
-	}
-	t->n_deliveries += (int64_t)e->n_deliveries;
-	return rc;
-}
-
-int
-store_add(struct turn *t, const struct envelope *e, const void *content,
-    size_t len)
-{
-	struct store *st = &t->spool->store;
-	struct key key;
-	MDB_val data;
-	int rc;
-
-	strbuf_reset(&st->scratch);
-	envelope_encode(e, &st->scratch);
-	data = (MDB_val){ st->scratch.len, st->scratch.data };
-	rc = mdb_put(t->txn, st->message, message_key(&key, e->id), &data,
-	    MDB_APPEND);
-	if (rc == 0)
-		rc = append_deliveries(t, e);
-	if (rc == 0 && content != NULL) {
-		data = (MDB_val){ len, (void *)(uintptr_t)content };
-		rc = mdb_put(t->txn, st->body, message_key(&key, e->id), &data,
-		    MDB_APPEND);
-	}
-	t->n_messages++;
-	t->n_bytes += (int64_t)e->size_bytes;
-	return rc;
-}
-
-/* The message and its content; a file goes when this is committed. */
-static int
-remove_message(struct turn *t, const struct envelope *e)
-{
-	struct store *st = &t->spool->store;
-	struct key key;
-	int rc = mdb_del(t->txn, st->message, message_key(&key, e->id), NULL);
-
-	if (rc != 0)
-		return rc;
-	t->n_messages--;
-	t->n_bytes -= (int64_t)e->size_bytes;
-	rc = mdb_del(t->txn, st->body, &key.val, NULL);
-	if (rc != MDB_NOTFOUND)
-		return rc;
-	t->gone = xrealloc(t->gone, (t->n_gone + 1) * sizeof(*t->gone));
-	t->gone[t->n_gone++] = e->id;
-	return 0;
-}
-
-int
-store_remove_delivery(struct turn *t, const struct envelope *e, uint32_t number)
-{
-	struct store *st = &t->spool->store;
-	struct key key;
-	uint32_t top;
-	bool any;
-	int rc = mdb_del(t->txn, st->delivery,
-	    delivery_key(&key, e->id, number), NULL);
-
-	if (rc != 0)
-		return rc;
-	t->n_deliveries--;
-	rc = store_top_number(st, t->txn, e->id, &top, &any);
-	return rc != 0 || any ? rc : remove_message(t, e);
-}
-
-/* ---- reading ---- */
-
-int
-store_get_message(const struct store *st, MDB_txn *txn, uint64_t id,
-    struct envelope *out)
-{
-	struct key key;
-	MDB_val data;
-	int rc = mdb_get(txn, st->message, message_key(&key, id), &data);
-
-	if (rc != 0)
-		return rc;
-	if (envelope_decode(data.mv_data, data.mv_size, out) < 0)
-		return MDB_CORRUPTED;
-	out->id = id;
-	return 0;
-}
-
-int
-store_get_delivery(const struct store *st, MDB_txn *txn, uint64_t id,
-    uint32_t number, struct delivery *out)
-{
-	struct key key;
-	MDB_val data;
-	int rc =
-	    mdb_get(txn, st->delivery, delivery_key(&key, id, number), &data);
-
-	if (rc != 0)
-		return rc;
-	if (delivery_decode(data.mv_data, data.mv_size, out) < 0)
-		return MDB_CORRUPTED;
-	out->number = number;
-	return 0;
-}
-
-static int
-append_delivery(struct envelope *e, const MDB_val *key, const MDB_val *data)
-{
-	struct delivery d;
-
-	if (delivery_decode(data->mv_data, data->mv_size, &d) < 0)
-		return MDB_CORRUPTED;
-	d.number = (uint32_t)get_be((uint8_t *)key->mv_data + 8, 4);
-	e->deliveries = xrealloc(e->deliveries,
-	    (e->n_deliveries + 1) * sizeof(*e->deliveries));
-	e->deliveries[e->n_deliveries++] = d;
-	return 0;
-}
-
-int
-store_get_deliveries(const struct store *st, MDB_txn *txn, struct envelope *e)
-{
-	struct key first;
-	MDB_val key = *delivery_key(&first, e->id, 0);
-	MDB_val data;
-	MDB_cursor *c;
-	int rc = mdb_cursor_open(txn, st->delivery, &c);
-
-	if (rc != 0)
-		return rc;
-	rc = mdb_cursor_get(c, &key, &data, MDB_SET_RANGE);
-	while (rc == 0 && get_be(key.mv_data, 8) == e->id) {
-		rc = append_delivery(e, &key, &data);
-		if (rc == 0)
-			rc = mdb_cursor_get(c, &key, &data, MDB_NEXT);
-	}
-	mdb_cursor_close(c);
-	return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-int
-store_get_body(const struct store *st, MDB_txn *txn, uint64_t id, MDB_val *out)
-{
-	struct key key;
-
-	return mdb_get(txn, st->body, message_key(&key, id), out);
-}
-
-int
-store_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
-    uint32_t *number_out, bool *any_out)
-{
-	struct key last;
-	MDB_val key = *delivery_key(&last, id, UINT32_MAX);
-	MDB_val data;
-	MDB_cursor *c;
-	int rc = mdb_cursor_open(txn, st->delivery, &c);
-
-	*any_out = false;
-	if (rc != 0)
-		return rc;
-	rc = mdb_cursor_get(c, &key, &data, MDB_SET_RANGE);
-	if (rc == MDB_NOTFOUND)
-		rc = mdb_cursor_get(c, &key, &data, MDB_LAST);
-	else if (rc == 0 && memcmp(key.mv_data, last.bytes, 12) != 0)
-		rc = mdb_cursor_get(c, &key, &data, MDB_PREV);
-	if (rc == 0 && get_be(key.mv_data, 8) == id) {
-		*any_out = true;
-		*number_out = (uint32_t)get_be((uint8_t *)key.mv_data + 8, 4);
-	}
-	mdb_cursor_close(c);
-	return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-int
-store_has_file(const struct store *st, MDB_txn *txn, uint64_t id, bool *has_out)
-{
-	struct key key;
-	MDB_val data;
-	int rc = mdb_get(txn, st->message, message_key(&key, id), &data);
-
-	*has_out = false;
-	if (rc != 0)
-		return rc == MDB_NOTFOUND ? 0 : rc;
-	rc = store_get_body(st, txn, id, &data);
-	*has_out = rc == MDB_NOTFOUND;
-	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 /* ---- readers ---- */
