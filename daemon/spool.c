@@ -101,8 +101,9 @@ open_all(struct spool *spool, const struct conf *conf, struct err *err_out)
 	if (store_open(&spool->store, spool->dir, spool->settings.map_bytes,
 		err_out) < 0)
 		return -1;
-	/* The names of database and folder must outlive a power failure. */
-	if (fsync(spool->dir_fd) < 0)
+	/* The names of database and folders must outlive a power failure. */
+	if (spool_io.sync_dir(spool->dir_fd) < 0 ||
+	    spool_io.sync_dir(spool->bodies_fd) < 0)
 		return err_sys(err_out, "%s: sync", spool->dir);
 	return dir_sweep(spool, err_out);
 }
@@ -275,6 +276,7 @@ spool_submit(struct spool *spool, struct spool_request *request_take)
 
 	q->next = NULL;
 	q->added = NULL;
+	q->is_in_doubt = q->is_settled = false;
 	q->result = SPOOL_OK;
 	pthread_mutex_lock(&spool->queue.lock);
 	is_stopped = spool->queue.is_stopped;

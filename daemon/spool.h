@@ -28,7 +28,8 @@ struct spool;
 /* ---- bodies while they arrive (any thread, one at a time) ---- */
 struct body; /* in memory up to SPOOL_INLINE_MAX, then a temporary file */
 struct body *body_new(struct spool *spool);
-/* -1: our disk failed; the body is broken, everything later fails too. */
+/* -1: our disk failed; the body is broken, everything later fails too. Where
+ * only room is missing it goes on for show: the submission gets SPOOL_FULL. */
 int body_add(struct body *b, const void *data, size_t len, struct err *err_out);
 uint64_t body_len(const struct body *b);
 /* Reads back any part; -1 on error. */
@@ -79,9 +80,12 @@ struct spool_request {
 	/* filled in for `committed` */
 	enum spool_result result;
 	struct err err;
-	void *owner;		    /* the requester's */
-	struct spool_request *next; /* private to the spool */
-	struct spool_added *added;  /* likewise */
+	void *owner; /* the requester's */
+	/* private to the spool */
+	struct spool_request *next;
+	struct spool_added *added;
+	bool is_in_doubt; /* a failed commit may have settled it */
+	bool is_settled;  /* and it has */
 };
 
 struct spool_ops {

@@ -35,6 +35,7 @@ struct body {
 	uint64_t len;
 	uint64_t started_bytes; /* of these the writeback was begun */
 	bool is_broken;
+	bool is_over; /* only counted: it will be refused */
 };
 
 struct body *
@@ -47,17 +48,38 @@ body_new(struct spool *spool)
 	return b;
 }
 
+/* No room is no trouble: the writer says so when the message is whole. */
+static void
+give_up_file(struct body *b)
+{
+	if (b->fd >= 0)
+		close(b->fd);
+	b->fd = -1;
+	if (*b->name != '\0')
+		(void)unlinkat(b->spool->bodies_fd, b->name, 0);
+	*b->name = '\0';
+	strbuf_fini(&b->memory);
+	b->is_over = true;
+}
+
 static int
 write_all(struct body *b, const char *data, size_t len, struct err *err_out)
 {
-	if (!space_take(&b->spool->space, len))
-		return err_set(err_out, "%s: less than spool.min_free is free",
-		    b->spool->dir);
+	if (!space_take(&b->spool->space, len)) {
+		give_up_file(b);
+		b->len += len;
+		return 0;
+	}
 	while (len > 0) {
 		ssize_t n = spool_io.write(b->fd, data, len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) {
+			give_up_file(b);
+			b->len += len;
+			return 0;
+		}
 		if (n <= 0)
 			return err_sys(err_out, "%s/bodies/%s: write",
 			    b->spool->dir, b->name);
@@ -90,7 +112,6 @@ spill(struct body *b, struct err *err_out)
 	if (write_all(b, b->memory.data, b->memory.len, err_out) < 0)
 		return -1;
 	strbuf_fini(&b->memory);
-	b->memory = (struct strbuf){ 0 };
 	return 0;
 }
 
@@ -99,17 +120,19 @@ body_add(struct body *b, const void *data, size_t len, struct err *err_out)
 {
 	if (b->is_broken)
 		return err_set(err_out, "an earlier write failed");
-	if (b->fd < 0 && b->len + len <= SPOOL_INLINE_MAX) {
-		strbuf_add(&b->memory, data, len);
+	if (b->fd < 0 && !b->is_over) {
+		if (b->len + len <= SPOOL_INLINE_MAX) {
+			strbuf_add(&b->memory, data, len);
+			b->len += len;
+			return 0;
+		}
+		b->is_broken = spill(b, err_out) < 0;
+	}
+	if (b->is_over)
 		b->len += len;
-		return 0;
-	}
-	if ((b->fd < 0 && spill(b, err_out) < 0) ||
-	    write_all(b, data, len, err_out) < 0) {
-		b->is_broken = true;
-		return -1;
-	}
-	return 0;
+	else if (!b->is_broken)
+		b->is_broken = write_all(b, data, len, err_out) < 0;
+	return b->is_broken ? -1 : 0;
 }
 
 uint64_t
@@ -121,7 +144,7 @@ body_len(const struct body *b)
 ssize_t
 body_read(struct body *b, uint64_t offset, char *buf, size_t len)
 {
-	if (b->is_broken)
+	if (b->is_broken || b->is_over)
 		return -1;
 	if (b->fd >= 0)
 		return pread(b->fd, buf, len, (off_t)offset);
@@ -154,6 +177,18 @@ body_is_file(const struct body *b)
 	return b->fd >= 0;
 }
 
+bool
+body_is_broken(const struct body *b)
+{
+	return b->is_broken;
+}
+
+bool
+body_is_over(const struct body *b)
+{
+	return b->is_over;
+}
+
 const void *
 body_data(const struct body *b)
 {
@@ -183,8 +218,11 @@ open_folder(struct spool *spool, const char *name)
 		return fd;
 	if (mkdirat(spool->bodies_fd, folder, 0700) < 0 && errno != EEXIST)
 		return -1;
-	if (fsync(spool->bodies_fd) < 0)
+	if (spool_io.sync_dir(spool->bodies_fd) < 0) {
+		/* Else the next one would take it for durable. */
+		(void)unlinkat(spool->bodies_fd, folder, AT_REMOVEDIR);
 		return -1;
+	}
 	return openat(spool->bodies_fd, folder,
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
@@ -204,7 +242,7 @@ move_to(struct body *b, const char *name, struct err *err_out)
 	}
 	snprintf(b->name, sizeof(b->name), "%s", name);
 	spool_step("body renamed");
-	if (fsync(folder) < 0) {
+	if (spool_io.sync_dir(folder) < 0) {
 		err_sys(err_out, "%s/bodies/%.2s: sync", b->spool->dir, name);
 		goto out;
 	}

@@ -23,6 +23,7 @@
 struct spool_io spool_io = {
 	.write = write,
 	.sync = fdatasync,
+	.sync_dir = fsync,
 	.commit = mdb_txn_commit,
 	.utc_us = clock_utc_us,
 };
@@ -112,8 +113,10 @@ limit_reached(const struct turn *t, uint64_t bytes)
 static bool
 has_room(struct turn *t, struct spool_request *q)
 {
+	static const char no_room[] = "less than spool.min_free is free";
 	uint64_t bytes = body_len(q->body);
-	const char *limit = limit_reached(t, bytes);
+	const char *limit =
+	    body_is_over(q->body) ? no_room : limit_reached(t, bytes);
 
 	if (limit != NULL) {
 		refuse(q, SPOOL_FULL, limit);
@@ -121,7 +124,7 @@ has_room(struct turn *t, struct spool_request *q)
 	}
 	/* What went to a file was counted as it was written. */
 	if (!space_take(&t->spool->space, body_is_file(q->body) ? 0 : bytes)) {
-		refuse(q, SPOOL_FULL, "less than spool.min_free is free");
+		refuse(q, SPOOL_FULL, no_room);
 		return false;
 	}
 	return true;
@@ -146,7 +149,11 @@ submit(struct turn *t, struct spool_request *q)
 	int rc;
 
 	if (!is_sound(q)) {
-		refuse(q, SPOOL_FAILED, "a message without recipients");
+		refuse(q, SPOOL_FAILED, "a message without deliveries");
+		return 0;
+	}
+	if (body_is_broken(q->body)) {
+		refuse(q, SPOOL_FAILED, "the content could not be written");
 		return 0;
 	}
 	if (!has_room(t, q))
@@ -155,6 +162,8 @@ submit(struct turn *t, struct spool_request *q)
 	if (rc != 0)
 		return rc;
 	e->size_bytes = body_len(q->body);
+	for (size_t i = 0; i < e->n_deliveries; i++)
+		e->deliveries[i].number = (uint32_t)i;
 	if (!body_is_file(q->body)) {
 		/* An empty content is one too. */
 		content = e->size_bytes > 0 ? body_data(q->body) : "";
@@ -205,6 +214,8 @@ run_transaction(struct turn *t, struct spool_request *list, bool is_full)
 		mdb_txn_abort(t->txn);
 		return rc;
 	}
+	t->id = mdb_txn_id(t->txn);
+	t->is_in_doubt = true;
 	spool_step("commit begins");
 	rc = spool_io.commit(t->txn);
 	spool_step("commit ended");
@@ -231,23 +242,28 @@ book(struct spool *spool, const struct turn *t, size_t n_requests,
 		atomic_store(&spool->stats.commit_us_max, took_us);
 }
 
-/* Nothing of an aborted transaction may show. When the commit itself failed,
- * files that got their names stay until it is certain that the disk doesn't
- * know of them; else they go with their requests. */
+/*
+ * Nothing of a failed transaction may show. Where the commit itself failed,
+ * the disk may have taken it all the same, so nothing is thrown away yet: see
+ * resolve_doubt().
+ */
 static void
-undo(struct spool *spool, struct spool_request *list, bool was_committing)
+undo(struct spool *spool, const struct turn *t, struct spool_request *list)
 {
 	spool->store.id_ceiling = 0;
+	if (t->is_in_doubt)
+		spool->doubtful_txn = t->id;
 	for (struct spool_request *q = list; q != NULL; q = q->next) {
-		spool_added_free(q->added);
-		q->added = NULL;
-		if (!was_committing || q->kind != SPOOL_SUBMIT ||
-		    q->envelope.id == 0 || !body_is_file(q->body))
-			continue;
-		body_release(q->body);
-		spool->doomed = xrealloc(spool->doomed,
-		    (spool->n_doomed + 1) * sizeof(*spool->doomed));
-		spool->doomed[spool->n_doomed++] = q->envelope.id;
+		q->is_in_doubt = t->is_in_doubt;
+		if (!t->is_in_doubt) {
+			spool_added_free(q->added);
+			q->added = NULL;
+		} else if (q->kind == SPOOL_SUBMIT && q->envelope.id != 0) {
+			body_release(q->body);
+			spool->doomed = xrealloc(spool->doomed,
+			    (spool->n_doomed + 1) * sizeof(*spool->doomed));
+			spool->doomed[spool->n_doomed++] = q->envelope.id;
+		}
 	}
 }
 
@@ -263,7 +279,9 @@ commit(struct spool *spool, struct spool_request *list, size_t n, bool is_full)
 		for (size_t i = 0; i < t.n_gone; i++)
 			body_remove(spool, t.gone[i]);
 	} else {
-		undo(spool, list, rc != MDB_MAP_FULL);
+		/* LMDB finds a map full before it writes. */
+		t.is_in_doubt &= rc != MDB_MAP_FULL;
+		undo(spool, &t, list);
 	}
 	turn_fini(&t);
 	return rc;
@@ -345,25 +363,56 @@ end_trouble(struct spool *spool)
 		spool->ops.trouble(NULL, spool->ops.arg);
 }
 
-/* What the failed transaction put into files; all of it, unless the disk took
- * the commit that it reported as failed. */
-static int
-sweep_doomed(struct spool *spool, MDB_txn *txn)
+/*
+ * The database was opened anew: is the transaction in it whose commit failed?
+ * Then its settlements happened; told again they would speak of other
+ * recipients, those that were left.
+ */
+static void
+resolve_doubt(struct spool *spool)
 {
-	for (size_t i = 0; i < spool->n_doomed; i++) {
-		bool has_file;
-		int rc = record_has_file(&spool->store, txn, spool->doomed[i],
-		    &has_file);
+	bool is_taken = spool->doubtful_txn != 0 &&
+	    store_last_txn(&spool->store) >= spool->doubtful_txn;
 
-		if (rc != 0)
-			return rc;
-		if (!has_file)
-			body_remove(spool, spool->doomed[i]);
+	for (struct spool_request *q = spool->kept; q != NULL; q = q->next) {
+		if (!q->is_in_doubt)
+			continue;
+		q->is_in_doubt = false;
+		q->is_settled = is_taken;
+		if (!is_taken) {
+			spool_added_free(q->added);
+			q->added = NULL;
+		}
 	}
+	if (is_taken)
+		spool->is_counted = false;
+	spool->doubtful_txn = 0;
+}
+
+/* Messages of the failed transaction were refused: whoever sent them sends
+ * them again, so they must not be in the database. */
+static int
+remove_doomed(struct turn *t)
+{
+	struct spool *spool = t->spool;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < spool->n_doomed; i++) {
+		rc = record_remove_message(t, spool->doomed[i]);
+		if (rc == MDB_NOTFOUND || rc == MDB_CORRUPTED)
+			rc = 0;
+	}
+	return rc;
+}
+
+static void
+sweep_doomed(struct spool *spool)
+{
+	for (size_t i = 0; i < spool->n_doomed; i++)
+		body_remove(spool, spool->doomed[i]);
 	free(spool->doomed);
 	spool->doomed = NULL;
 	spool->n_doomed = 0;
-	return 0;
 }
 
 /* A commit that changes next to nothing: does the disk work? */
@@ -371,26 +420,49 @@ static int
 probe(struct spool *spool, struct err *err_out)
 {
 	struct store *st = &spool->store;
-	MDB_txn *txn;
+	struct turn t = { .spool = spool };
 	uint64_t id;
-	int rc = mdb_txn_begin(st->env, NULL, 0, &txn);
+	int rc = mdb_txn_begin(st->env, NULL, 0, &t.txn);
 
 	if (rc != 0)
 		goto failed;
-	rc = sweep_doomed(spool, txn);
+	rc = remove_doomed(&t);
 	if (rc == 0) {
 		st->id_ceiling = 0; /* writes a new one */
-		rc = store_new_id(st, txn, &id);
+		rc = store_new_id(st, t.txn, &id);
 	}
 	if (rc == 0)
-		rc = spool_io.commit(txn);
+		rc = spool_io.commit(t.txn);
 	else
-		mdb_txn_abort(txn);
-	if (rc == 0)
+		mdb_txn_abort(t.txn);
+	turn_fini(&t);
+	if (rc == 0) {
+		sweep_doomed(spool);
 		return 0;
+	}
 failed:
 	st->id_ceiling = 0;
 	return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+}
+
+/* What a failed commit settled after all. */
+static void
+answer_settled(struct spool *spool)
+{
+	struct spool_request *list = spool->kept;
+
+	spool->kept = NULL;
+	while (list != NULL) {
+		struct spool_request *q = list;
+
+		list = q->next;
+		if (q->is_settled) {
+			q->next = NULL;
+			spool_answer(spool, q);
+		} else {
+			keep(spool, q);
+		}
+	}
 }
 
 static bool
@@ -398,12 +470,18 @@ recover(struct spool *spool)
 {
 	struct err err;
 
-	if (store_reopen(&spool->store, &err) < 0 || probe(spool, &err) < 0 ||
-	    store_scan(spool, NULL, NULL, &err) < 0) {
+	if (store_reopen(&spool->store, &err) < 0) {
+		begin_trouble(spool, &err);
+		return false;
+	}
+	resolve_doubt(spool);
+	if (probe(spool, &err) < 0 ||
+	    (!spool->is_counted && store_scan(spool, NULL, NULL, &err) < 0)) {
 		begin_trouble(spool, &err);
 		return false;
 	}
 	end_trouble(spool);
+	answer_settled(spool);
 	return true;
 }
 

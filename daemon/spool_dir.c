@@ -37,6 +37,7 @@ check_owner(const char *path, int fd, struct err *err_out)
 	return 0;
 }
 
+/* Names are synced by the caller, but for the state directory's own. */
 static int
 open_folder(int at, const char *name, const char *shown, struct err *err_out)
 {
@@ -48,6 +49,22 @@ open_folder(int at, const char *name, const char *shown, struct err *err_out)
 	if (fd < 0)
 		return err_sys(err_out, "%s", shown);
 	return fd;
+}
+
+/* All the mail would go with the name of the folder that it is in. Whose
+ * folder we can't open isn't ours to make things in either. */
+static int
+sync_parent(int fd, const char *shown, struct err *err_out)
+{
+	int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = 0;
+
+	if (parent < 0)
+		return 0;
+	if (spool_io.sync_dir(parent) < 0)
+		rc = err_sys(err_out, "%s/..: sync", shown);
+	close(parent);
+	return rc;
 }
 
 static int
@@ -94,7 +111,8 @@ dir_open(struct spool *spool, const char *path, struct err *err_out)
 	spool->dir_fd = open_folder(AT_FDCWD, path, path, err_out);
 	if (spool->dir_fd >= 0 &&
 	    check_owner(path, spool->dir_fd, err_out) == 0 &&
-	    take_lock(spool, err_out) == 0)
+	    take_lock(spool, err_out) == 0 &&
+	    sync_parent(spool->dir_fd, path, err_out) == 0)
 		spool->bodies_fd =
 		    open_folder(spool->dir_fd, "bodies", bodies, err_out);
 	free(bodies);

@@ -19,6 +19,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/spool_private.h"
 #include "sink/dsn.h"
+#include "sink/smtp_reply.h"
 
 /* RET=FULL returns the whole content up to this, else the header section. */
 #define QUOTED_BYTES_MAX 65536
@@ -92,6 +93,22 @@ static const char *const default_status[] = {
 	[DSN_RELAYED] = "2.0.0",
 };
 
+/* What was decided, else what the reply says, else the bare class. Its class
+ * is the outcome's: a 4.4.7 that has ended is a 5.4.7. */
+static void
+set_status(struct dsn_recipient *row, const struct spool_rcpt *said)
+{
+	const char *bare = default_status[row->action];
+
+	if (said != NULL)
+		memcpy(row->status, said->status, sizeof(row->status));
+	if (*row->status == '\0' && row->reply != NULL)
+		smtp_enhanced_of(row->reply, row->status);
+	if (*row->status == '\0')
+		memcpy(row->status, bare, strlen(bare) + 1);
+	row->status[0] = bare[0];
+}
+
 static bool
 is_case(enum dsn_action action, const struct spool_request *q,
     const struct delivery *d, size_t i)
@@ -123,18 +140,19 @@ choose_recipients(struct turn *t, enum dsn_action action,
 		const struct recipient *r = &d->recipients[i];
 		const struct spool_rcpt *said =
 		    i < q->n_rcpts ? &q->rcpts[i] : NULL;
-		const char *status = default_status[action];
 		struct dsn_recipient *row = &out[n];
 
 		if (!is_case(action, q, d, i) || !dsn_is_wanted(e, r, action))
 			continue;
-		if (said != NULL && said->status[0] == status[0])
-			status = said->status;
 		*row = (struct dsn_recipient){ .recipient = r,
 			.action = action,
 			.reply = said ? said->reply : NULL,
 			.remote_mta = q->next_hop };
-		memcpy(row->status, status, strlen(status) + 1);
+		/* Expired, or only waiting: the last thing that was said. */
+		if (row->reply == NULL &&
+		    (action == DSN_FAILED || action == DSN_DELAYED))
+			row->reply = d->last_reply;
+		set_status(row, said);
 		if (action == DSN_DELAYED)
 			row->will_retry_until_utc_us =
 			    e->arrived_utc_us + t->spool->settings.expire_us;

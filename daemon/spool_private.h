@@ -19,6 +19,7 @@
 struct spool_io {
 	ssize_t (*write)(int fd, const void *data, size_t len); /* bodies */
 	int (*sync)(int fd);	     /* of a body, fdatasync(2) */
+	int (*sync_dir)(int fd);     /* of a folder, fsync(2) */
 	int (*commit)(MDB_txn *txn); /* mdb_txn_commit() */
 	int64_t (*utc_us)(void);
 };
@@ -73,6 +74,8 @@ struct store {
 struct turn {
 	struct spool *spool;
 	MDB_txn *txn;
+	uint64_t id;				   /* of txn */
+	bool is_in_doubt;			   /* the commit was begun */
 	int64_t n_messages, n_deliveries, n_bytes; /* differences */
 	uint64_t *gone; /* messages whose body files go then */
 	size_t n_gone;
@@ -133,6 +136,8 @@ int record_get_deliveries(const struct store *st, MDB_txn *txn,
 /* MDB_NOTFOUND: in a file, or nowhere. */
 int record_get_body(const struct store *st, MDB_txn *txn, uint64_t id,
     MDB_val *out);
+/* The whole of it. */
+int record_remove_message(struct turn *t, uint64_t id);
 /* The highest number in use; *any_out: there is a delivery. */
 int record_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
     uint32_t *number_out, bool *any_out);
@@ -152,6 +157,8 @@ int store_scan(struct spool *spool,
 #define BODY_NAME_SIZE (3 + MESSAGE_ID_SIZE)
 char *body_name(uint64_t id, char out[BODY_NAME_SIZE]);
 bool body_is_file(const struct body *b);
+bool body_is_broken(const struct body *b);
+bool body_is_over(const struct body *b);     /* there was no room for it */
 const void *body_data(const struct body *b); /* when it is none */
 /* Syncs the file and gives it its name, durably. */
 int body_place(struct body *b, uint64_t id, struct err *err_out);
@@ -229,7 +236,8 @@ struct spool {
 	struct spool_request *kept, **kept_last; /* settlements to repeat */
 	bool is_failing;
 	int64_t failed_us, retry_us, backoff_us;
-	uint64_t *doomed; /* bodies of a commit that failed */
+	uint64_t doubtful_txn; /* whose commit failed; 0 = none */
+	uint64_t *doomed;      /* messages in it, which were refused */
 	size_t n_doomed;
 
 	struct {

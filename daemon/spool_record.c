@@ -174,6 +174,27 @@ remove_message(struct turn *t, const struct envelope *e)
 	return 0;
 }
 
+/* With all its deliveries; the last takes the message along. */
+int
+record_remove_message(struct turn *t, uint64_t id)
+{
+	struct store *st = &t->spool->store;
+	struct envelope e;
+	uint32_t number;
+	bool any = true;
+	int rc = record_get_message(st, t->txn, id, &e);
+
+	if (rc != 0)
+		return rc;
+	while (rc == 0 && any) {
+		rc = record_top_number(st, t->txn, id, &number, &any);
+		if (rc == 0 && any)
+			rc = record_remove_delivery(t, &e, number);
+	}
+	envelope_fini(&e);
+	return rc;
+}
+
 int
 record_remove_delivery(struct turn *t, const struct envelope *e,
     uint32_t number)

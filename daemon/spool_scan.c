@@ -13,8 +13,9 @@
 struct scan {
 	void (*added)(const struct envelope *e, void *arg);
 	void *arg;
-	struct envelope e; /* of the message whose records are read now */
-	bool has_message;  /* and it could be read */
+	struct envelope e;  /* of the message whose records are read now */
+	bool has_message;   /* and it could be read */
+	uint64_t passed_id; /* of one that couldn't */
 	uint64_t n_messages, n_deliveries, n_bytes, n_damaged;
 };
 
@@ -43,6 +44,7 @@ begin_message(struct scan *s, uint64_t id, const MDB_val *data)
 	end_message(s);
 	if (envelope_decode(data->mv_data, data->mv_size, &s->e) < 0) {
 		damaged(s, "message", id);
+		s->passed_id = id;
 		return;
 	}
 	s->e.id = id;
@@ -82,6 +84,8 @@ read_record(struct scan *s, const MDB_val *key, const MDB_val *data)
 {
 	struct record_name name = record_name(key);
 
+	if (name.id == s->passed_id && name.kind != RECORD_MESSAGE)
+		return;
 	switch (name.kind) {
 	case RECORD_MESSAGE:
 		begin_message(s, name.id, data);
