@@ -101,9 +101,27 @@ sched_rate_override(struct sched *s, const char *lane, const struct rate *rates,
 	o = override_get(s, l->name);
 	memcpy(o->rates.v, rates, n_rates * sizeof(*rates));
 	o->rates.n = n_rates;
+	o->since_us = s->now_us;
 	o->until_us = until_us;
 	sched_timer_set(s, &o->timer, until_us);
 	l->override = o;
 	lane_limit(s, l);
 	return 0;
+}
+
+void
+sched_overrides_each(struct sched *s,
+    void (*each)(const struct override_view *o, void *arg), void *arg)
+{
+	for (const struct override *o = s->overrides; o; o = o->hh.next) {
+		struct override_view view = {
+			.lane = o->lane,
+			.rates = o->rates.v,
+			.n_rates = o->rates.n,
+			.since_us = o->since_us,
+			.until_us = o->until_us,
+		};
+
+		each(&view, arg);
+	}
 }

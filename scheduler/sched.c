@@ -152,6 +152,7 @@ drop(struct sched *s, struct delivery *d)
 
 	delivery_leave(s, d);
 	s->n_recipients -= d->n_pending;
+	cursors_pass(s, d);
 	DL_DELETE2(s->oldest, d, age_prev, age_next);
 	delivery_map_remove(s->map, d);
 	flow_release(s, f);

@@ -183,6 +183,9 @@ struct lane_view {
 };
 void sched_lanes_each(struct sched *s, int64_t now_us,
     void (*each)(const struct lane_view *lane, void *arg), void *arg);
+/* Their names alone, for whoever looks at thousands of them in portions. */
+void sched_lane_names_each(struct sched *s,
+    void (*each)(const char *name, void *arg), void *arg);
 bool sched_lane_get(struct sched *s, const char *name, int64_t now_us,
     struct lane_view *out);
 
@@ -196,7 +199,6 @@ struct queue_view {
 	const char *site;
 	const char *lane; /* that it would leave, or is leaving, by */
 	enum { QUEUE_WAITING, QUEUE_DEFERRED, QUEUE_IN_FLIGHT } state;
-	uint64_t n_ahead; /* in its flow; only filled by sched_delivery_get */
 	int64_t due_us;
 	int64_t expires_us;
 };
@@ -205,6 +207,13 @@ void sched_queue_each(struct sched *s,
     bool (*each)(const struct queue_view *q, void *arg), void *arg);
 bool sched_delivery_get(struct sched *s, uint64_t message, uint32_t number,
     struct queue_view *out);
+/* How many of its stream leave before it; walks its queue. */
+uint64_t sched_n_ahead(struct sched *s, uint64_t message, uint32_t number);
+/* The walk above in portions: what left in between is passed over, messages
+ * that came aren't met. False: the end. Freed before the scheduler. */
+struct sched_cursor *sched_cursor_new(struct sched *s);
+bool sched_cursor_next(struct sched_cursor *c, struct queue_view *out);
+void sched_cursor_free(struct sched_cursor *c);
 
 /* Why a delivery or a lane waits: every gate with its state, the holding one
  * first. Returns how many. */
@@ -236,6 +245,16 @@ struct pause_view {
 };
 void sched_pauses_each(struct sched *s,
     void (*each)(const struct pause_view *p, void *arg), void *arg);
+
+struct override_view {
+	const char *lane;
+	const struct rate *rates;
+	size_t n_rates;
+	int64_t since_us, until_us; /* until: INT64_MAX = until taken back */
+};
+/* Those too whose lane isn't there at the moment. */
+void sched_overrides_each(struct sched *s,
+    void (*each)(const struct override_view *o, void *arg), void *arg);
 
 struct route_view {
 	const char *name;

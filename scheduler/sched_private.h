@@ -167,7 +167,7 @@ struct override {
 	UT_hash_handle hh;
 	char *lane;
 	struct conf_rates rates;
-	int64_t until_us;
+	int64_t since_us, until_us;
 	struct timer timer;
 };
 
@@ -189,6 +189,7 @@ struct sched {
 	struct heap timers;
 	struct pause *pauses;
 	struct override *overrides;
+	struct sched_cursor *cursors;
 	uint64_t n_queued, n_deferred, n_in_flight, n_recipients, n_lanes;
 };
 
@@ -305,6 +306,10 @@ void pauses_free(struct sched *s);
 /* ---- override.c ---- */
 void override_bind_lane(struct sched *s, struct lane *l);
 void overrides_free(struct sched *s);
+
+/* ---- view.c ---- */
+/* d leaves the age list: cursors that would meet it next go on. */
+void cursors_pass(struct sched *s, const struct delivery *d);
 
 /* ---- check.c ---- */
 /* Asserts that everything is where it says it is. For tests: O(everything). */

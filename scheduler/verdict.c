@@ -106,6 +106,7 @@ settle(struct sched *s, struct delivery *d, const struct verdict *v)
 	d->n_pending = v->n_pending;
 	s->n_recipients += d->n_pending;
 	if (v->next == SETTLE_DONE || v->n_pending == 0) {
+		cursors_pass(s, d);
 		DL_DELETE2(s->oldest, d, age_prev, age_next);
 		delivery_map_remove(s->map, d);
 		flow_release(s, f);

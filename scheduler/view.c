@@ -2,8 +2,10 @@
 /*
  * Sight: what the admin socket, metrics and the dashboard show of lanes,
  * routes and the queue. Nothing here changes what leaves, or when. Only
- * sched_delivery_get() walks a queue; the others cost what they show.
+ * sched_n_ahead() walks a queue; the others cost what they show.
  */
+#include <stdlib.h>
+
 #include "conf/base/xalloc.h"
 #include "scheduler/sched_private.h"
 
@@ -133,6 +135,29 @@ sched_lanes_each(struct sched *s, int64_t now_us,
 	lanes_each_of(s, show_lane, &walk);
 }
 
+struct name_walk {
+	void (*each)(const char *name, void *arg);
+	void *arg;
+};
+
+static void
+show_name(struct sched *s, struct lane *l, void *arg)
+{
+	struct name_walk *walk = arg;
+
+	(void)s;
+	walk->each(l->name, walk->arg);
+}
+
+void
+sched_lane_names_each(struct sched *s,
+    void (*each)(const char *name, void *arg), void *arg)
+{
+	struct name_walk walk = { each, arg };
+
+	lanes_each_of(s, show_name, &walk);
+}
+
 bool
 sched_lane_get(struct sched *s, const char *name, int64_t now_us,
     struct lane_view *out)
@@ -215,10 +240,75 @@ sched_delivery_get(struct sched *s, uint64_t message, uint32_t number,
 	if (d == NULL)
 		return false;
 	view_delivery(d, out);
-	if (d->state != DELIVERY_WAITING)
-		return true;
+	return true;
+}
+
+uint64_t
+sched_n_ahead(struct sched *s, uint64_t message, uint32_t number)
+{
+	const struct delivery *d = delivery_map_find(s->map, message, number);
+	uint64_t n = 0;
+
+	if (d == NULL || d->state != DELIVERY_WAITING)
+		return 0;
 	for (const struct delivery *o = d->flow->queue; o != d; o = o->next)
-		out->n_ahead++;
+		n++;
+	return n;
+}
+
+/* ---- the queue, in portions ---- */
+
+/*
+ * A cursor stands before the delivery it will meet next; when that one leaves,
+ * cursors_pass() moves it on. It ends with the newest one there was when it
+ * was made, so that no walk is longer than the queue.
+ */
+struct sched_cursor {
+	struct sched_cursor *prev, *next;
+	struct sched *s;
+	const struct delivery *at; /* NULL = at the end */
+	uint64_t last_message;
+};
+
+struct sched_cursor *
+sched_cursor_new(struct sched *s)
+{
+	struct sched_cursor *c = xcalloc(1, sizeof(*c));
+
+	c->s = s;
+	c->at = s->oldest;
+	if (s->oldest != NULL)
+		c->last_message = s->oldest->age_prev->message;
+	DL_APPEND(s->cursors, c);
+	return c;
+}
+
+void
+sched_cursor_free(struct sched_cursor *c)
+{
+	if (c == NULL)
+		return;
+	DL_DELETE(c->s->cursors, c);
+	free(c);
+}
+
+void
+cursors_pass(struct sched *s, const struct delivery *d)
+{
+	struct sched_cursor *c;
+
+	DL_FOREACH(s->cursors, c)
+		if (c->at == d)
+			c->at = d->age_next;
+}
+
+bool
+sched_cursor_next(struct sched_cursor *c, struct queue_view *out)
+{
+	if (c->at == NULL || c->at->message > c->last_message)
+		return false;
+	view_delivery(c->at, out);
+	c->at = c->at->age_next;
 	return true;
 }
 

@@ -167,7 +167,7 @@ the_queue_is_shown_in_order_of_arrival(void **state)
 	assert_int_equal(seen[1], 5);
 	assert_int_equal(seen[2], 6);
 	assert_int_equal(seen[3], 8);
-	assert_int_equal(world_delivery(&w, 8).n_ahead, 2);
+	assert_int_equal(sched_n_ahead(w.s, 8, 0), 2);
 	assert_int_equal(world_delivery(&w, 5).n_pending, 2);
 	assert_false(sched_delivery_get(w.s, 5, 1, &q));
 	sched_totals(w.s, &t);
@@ -290,6 +290,121 @@ gates_have_names(void **state)
 	assert_string_equal(gate_name(GATE_NEXT_HOP), "next-hop");
 }
 
+static uint64_t
+next_of(struct sched_cursor *c)
+{
+	struct queue_view q;
+
+	return sched_cursor_next(c, &q) ? q.message : 0;
+}
+
+static void
+a_cursor_passes_what_leaves_and_ends(void **state)
+{
+	struct sched_cursor *c, *other;
+	struct world w;
+
+	(void)state;
+	a_world(&w);
+	c = sched_cursor_new(w.s);
+	assert_int_equal(next_of(c), 0);
+	sched_cursor_free(c);
+	for (int i = 0; i < 6; i++)
+		world_add(&w, "news", "gmail", 1);
+	c = sched_cursor_new(w.s);
+	other = sched_cursor_new(w.s);
+	assert_int_equal(next_of(c), 1);
+	assert_true(sched_remove(w.s, 2, 0)); /* the next one */
+	assert_true(sched_remove(w.s, 3, 0));
+	assert_int_equal(next_of(c), 4);
+	assert_true(sched_remove(w.s, 4, 0)); /* the one it just met */
+	assert_int_equal(world_add(&w, "news", "gmail", 1), 7);
+	assert_int_equal(next_of(c), 5);
+	assert_int_equal(next_of(c), 6);
+	assert_int_equal(next_of(c), 0); /* 7 came later */
+	world_dispatch(&w, 1);
+	world_done(&w, 1, 1);
+	assert_int_equal(next_of(other), 5);
+	assert_true(sched_remove(w.s, 6, 0)); /* its last */
+	assert_int_equal(next_of(other), 0);
+	assert_int_equal(next_of(other), 0);
+	sched_cursor_free(c);
+	sched_cursor_free(other);
+	world_end(&w);
+}
+
+static void
+how_many_are_ahead(void **state)
+{
+	struct world w;
+
+	(void)state;
+	a_world(&w);
+	for (int i = 0; i < 3; i++)
+		world_add(&w, "news", "gmail", 1);
+	world_add(&w, "default", "gmail", 1); /* another stream */
+	assert_int_equal(sched_n_ahead(w.s, 3, 0), 2);
+	assert_int_equal(sched_n_ahead(w.s, 1, 0), 0);
+	assert_int_equal(sched_n_ahead(w.s, 4, 0), 0);
+	assert_int_equal(sched_n_ahead(w.s, 9, 0), 0);
+	world_dispatch(&w, 4);
+	w.now_us += SEC;
+	world_dispatch(&w, 1);
+	assert_int_equal(sched_n_ahead(w.s, 1, 0), 0);
+	assert_int_equal(sched_n_ahead(w.s, 3, 0), 1);
+	world_done(&w, 1, 1);
+	world_retry(&w, 4, 1);
+	assert_int_equal(sched_n_ahead(w.s, 4, 0), 0);
+	world_end(&w);
+}
+
+static void
+count_name(const char *name, void *arg)
+{
+	size_t *n = arg;
+
+	assert_non_null(strchr(name, '/'));
+	(*n)++;
+}
+
+static void
+look_at_override(const struct override_view *o, void *arg)
+{
+	struct override_view *copy = arg;
+
+	*copy = *o;
+}
+
+static void
+overrides_are_shown_until_taken_back(void **state)
+{
+	const struct rate slow = { 5, SEC };
+	struct override_view o = { 0 };
+	size_t n = 0;
+	struct world w;
+
+	(void)state;
+	a_world(&w);
+	assert_int_equal(sched_rate_override(w.s, "ip-a/gmail", &slow, 1,
+			     INT64_MAX, w.now_us, NULL),
+	    0);
+	sched_lane_names_each(w.s, count_name, &n);
+	assert_int_equal(n, 1);
+	sched_overrides_each(w.s, look_at_override, &o);
+	assert_string_equal(o.lane, "ip-a/gmail");
+	assert_int_equal(o.n_rates, 1);
+	assert_int_equal(o.rates[0].count, 5);
+	assert_int_equal(o.since_us, w.now_us);
+	assert_true(o.until_us == INT64_MAX);
+	assert_int_equal(sched_rate_override(w.s, "ip-a/gmail", NULL, 0,
+			     INT64_MAX, w.now_us, NULL),
+	    0);
+	o.lane = NULL;
+	sched_overrides_each(w.s, look_at_override, &o);
+	assert_null(o.lane);
+	world_end(&w);
+}
+
 int
 main(void)
 {
@@ -304,6 +419,9 @@ main(void)
 		cmocka_unit_test(why_names_every_gate_the_holding_one_first),
 		cmocka_unit_test(why_speaks_of_pauses_and_next_hops),
 		cmocka_unit_test(gates_have_names),
+		cmocka_unit_test(a_cursor_passes_what_leaves_and_ends),
+		cmocka_unit_test(how_many_are_ahead),
+		cmocka_unit_test(overrides_are_shown_until_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
