@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The table of commands. It is data: what a command does in the daemon is
+ * named in command.c, what flyballctl does with it in flyballctl.c. The role
+ * stands here and the dispatcher checks it, so that no handler can forget to.
+ */
+#include "daemon/command_table.h"
+
+#define USAGE_SELECTION "ID...|where KEY=VALUE..."
+
+const struct command_row command_rows[COMMAND_COUNT] = {
+	[COMMAND_STATUS] = {
+	    .name = "status",
+	    .usage = "",
+	    .summary = "show the daemon at a glance",
+	    .doc = "Version, uptime, what is queued and in flight, sessions "
+		   "and connections, what was accepted, delivered, deferred "
+		   "and failed since the start, the spool, each route, and "
+		   "whatever the operator has paused or set. Alerts come "
+		   "first.",
+	    .example = "status",
+	    .role = ROLE_READ,
+	},
+	[COMMAND_LANES] = {
+	    .name = "lanes",
+	    .usage = "[FILTER]",
+	    .summary = "list the lanes: rates, queues, what holds them",
+	    .doc = "A lane is one route towards one provider (or one site "
+		   "that no provider claims). FILTER is a part of the lane's "
+		   "name, or a pattern with * and ?.",
+	    .example = "lanes gmail",
+	    .role = ROLE_READ,
+	    .max_args = 1,
+	},
+	[COMMAND_LANE] = {
+	    .name = "lane",
+	    .usage = "LANE",
+	    .summary = "show one lane with all its gates",
+	    .doc = "LANE is ROUTE/PROVIDER, or ROUTE/other:SITE.",
+	    .example = "lane ip-a/gmail",
+	    .role = ROLE_READ,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_WHY] = {
+	    .name = "why",
+	    .usage = "MESSAGE|LANE",
+	    .summary = "say why a message or a lane waits, and until when",
+	    .doc = "Every gate that must be open before mail leaves, the one "
+		   "that holds first. For a message also how many are ahead "
+		   "of it, and the last reply to it, whole.",
+	    .example = "why ip-a/gmail",
+	    .role = ROLE_READ,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_QUEUE] = {
+	    .name = "queue",
+	    .usage = "[where KEY=VALUE...] [limit N]",
+	    .summary = "list queued deliveries, the oldest first",
+	    .doc = "A delivery is one message towards one lane: the "
+		   "recipients that go in one transaction. Without a limit "
+		   "the first 100 are shown; N is at most 10000.",
+	    .example = "queue where provider=gmail state=deferred limit 20",
+	    .role = ROLE_READ,
+	    .max_args = -1,
+	},
+	[COMMAND_MESSAGE] = {
+	    .name = "message",
+	    .usage = "ID",
+	    .summary = "show one message: envelope, deliveries, last replies",
+	    .doc = "The envelope as it was accepted, and for each delivery "
+		   "its recipients, lane, state, attempts, next attempt and "
+		   "the last reply as the next hop gave it.",
+	    .example = "message 06PHAR4SG0001",
+	    .role = ROLE_READ,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_PROVIDERS] = {
+	    .name = "providers",
+	    .usage = "[FILTER]",
+	    .summary = "list the providers and their limits",
+	    .doc = "The built-in set merged with the file's: domains, MX "
+		   "suffixes, rates and connections. FILTER is a part of the "
+		   "name or of a domain, or a pattern with * and ?.",
+	    .example = "providers gmail",
+	    .role = ROLE_READ,
+	    .max_args = 1,
+	},
+	[COMMAND_EVENTS_FOLLOW] = {
+	    .name = "events follow",
+	    .usage = "",
+	    .summary = "print events as they happen",
+	    .doc = "After the answer the connection carries the event log's "
+		   "lines, until it is closed. A reader that is more than 1 "
+		   "MiB behind loses whole lines and is told how many: "
+		   "{\"event\":\"dropped\",\"n\":...}.",
+	    .example = "events follow",
+	    .role = ROLE_READ,
+	},
+	[COMMAND_PAUSE] = {
+	    .name = "pause",
+	    .usage = "route|provider|lane|stream NAME [for DURATION] "
+		     "[because TEXT]",
+	    .summary = "hold mail back",
+	    .doc = "Mail waits in its place, unpunished, until the time is "
+		   "over or it is resumed. A paused route's mail takes the "
+		   "stream's next route where there is one. Pausing again "
+		   "replaces time and reason.",
+	    .example = "pause provider gmail for 2h because \"421 4.7.28 "
+		       "since noon\"",
+	    .role = ROLE_CHANGE,
+	    .min_args = 2,
+	    .max_args = -1,
+	},
+	[COMMAND_RESUME] = {
+	    .name = "resume",
+	    .usage = "route|provider|lane|stream NAME",
+	    .summary = "end a pause",
+	    .doc = "Ends the pause of just this name; rates go on from what "
+		   "was spent.",
+	    .example = "resume provider gmail",
+	    .role = ROLE_CHANGE,
+	    .min_args = 2,
+	    .max_args = 2,
+	},
+	[COMMAND_RATE] = {
+	    .name = "rate",
+	    .usage = "LANE auto|RATE[,RATE...] [for DURATION] [because TEXT]",
+	    .summary = "set a lane's rates by hand, or give them back",
+	    .doc = "Takes the place of the configured rates at once; what was "
+		   "spent stays spent. All given rates hold together. With "
+		   "auto, or when the time is over, the configuration's hold "
+		   "again.",
+	    .example = "rate ip-a/gmail 5/s,2k/h for 1h",
+	    .role = ROLE_CHANGE,
+	    .min_args = 2,
+	    .max_args = -1,
+	},
+	[COMMAND_RETRY] = {
+	    .name = "retry",
+	    .usage = USAGE_SELECTION " [--dry-run]",
+	    .summary = "try deferred deliveries now",
+	    .doc = "They go to the end of their queue and leave as their "
+		   "lane's gates allow; attempts stay counted. ID is a "
+		   "message, with all its deliveries.",
+	    .example = "retry where provider=gmail older=1h",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
+	[COMMAND_BOUNCE] = {
+	    .name = "bounce",
+	    .usage = USAGE_SELECTION " [because TEXT] [--dry-run]",
+	    .summary = "return deliveries to their senders",
+	    .doc = "Takes them out of the queue with a delivery status "
+		   "notification that gives TEXT as the reason. What is being "
+		   "sent at that moment is left alone and counted. TEXT goes "
+		   "to the end of the line.",
+	    .example = "bounce 06PHAR4SG0001 because \"sent by mistake\"",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
+	[COMMAND_DROP] = {
+	    .name = "drop",
+	    .usage = USAGE_SELECTION " [because TEXT] [--dry-run]",
+	    .summary = "delete deliveries without a word to the sender",
+	    .doc = "There is no way back: look with --dry-run first. What is "
+		   "being sent at that moment is left alone and counted.",
+	    .example = "drop where sender=*@news.example.com --dry-run",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
+	[COMMAND_RELOAD] = {
+	    .name = "reload",
+	    .usage = "",
+	    .summary = "read the configuration file again",
+	    .doc = "As SIGHUP. A file with mistakes changes nothing and all "
+		   "of them are shown. Keys that only a restart can change "
+		   "are named. The log level is the file's again.",
+	    .example = "reload",
+	    .role = ROLE_CHANGE,
+	},
+	[COMMAND_DRAIN] = {
+	    .name = "drain",
+	    .usage = "",
+	    .summary = "finish what is in flight, then stop the daemon",
+	    .doc = "As SIGTERM: no new mail is taken, what is in flight gets "
+		   "daemon.drain_timeout to end, what is queued stays on "
+		   "disk.",
+	    .example = "drain",
+	    .role = ROLE_CHANGE,
+	},
+	[COMMAND_LOG_LEVEL] = {
+	    .name = "log level",
+	    .usage = "error|warn|info|debug",
+	    .summary = "say more or less in the log",
+	    .doc = "Until the next reload or restart.",
+	    .example = "log level debug",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_VERSION] = {
+	    .name = "version",
+	    .usage = "",
+	    .summary = "print the versions of flyballctl and of the daemon",
+	    .doc = "Without a daemon, flyballctl's alone.",
+	    .example = "version",
+	    .role = ROLE_READ,
+	},
+	[COMMAND_HELP] = {
+	    .name = "help",
+	    .usage = "[COMMAND]",
+	    .summary = "list the commands, or explain one",
+	    .doc = "The same as --help, and COMMAND --help.",
+	    .example = "help pause",
+	    .role = ROLE_READ,
+	    .max_args = 2,
+	},
+	[COMMAND_PASSWD] = {
+	    .name = "passwd",
+	    .usage = "[-D] [-f USERS_FILE] [-o OPTIONS] USER",
+	    .summary = "make a line of the users file",
+	    .doc = "Asks for a password (on a terminal twice, without echo; "
+		   "else it is one line of stdin) and prints the user's line, "
+		   "or with -f puts it into the file. Options, such as "
+		   "stream=NAME,senders=a.example|b.example,rate=100/min, "
+		   "stay as they are unless -o gives others. -D removes the "
+		   "user.",
+	    .example = "passwd -f /etc/flyball/users shop",
+	    .role = ROLE_OFFLINE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
+	[COMMAND_CHECK_CONFIG] = {
+	    .name = "check-config",
+	    .usage = "[--dump] FILE",
+	    .summary = "check a configuration file",
+	    .doc = "Prints every mistake with its place and exits with 1, or "
+		   "\"FILE: ok\". With --dump also what the file comes to, "
+		   "defaults and built-in providers filled in, secrets left "
+		   "out.",
+	    .example = "check-config /etc/flyball/flyball.yaml",
+	    .role = ROLE_OFFLINE,
+	    .min_args = 1,
+	    .max_args = 2,
+	},
+	[COMMAND_CLASSIFY] = {
+	    .name = "classify",
+	    .usage = "[--provider NAME] [--phase PHASE]",
+	    .summary = "say what replies mean and whom they blame",
+	    .doc = "Reads replies from stdin, one a line, \\n between the "
+		   "lines of one reply, and prints class, blame and the name "
+		   "of the rule, separated by tabs, in order. PHASE is "
+		   "connect, helo, starttls, auth, mail, rcpt, data, eod or "
+		   "unknown (the default).",
+	    .example = "classify --provider gmail --phase eod",
+	    .role = ROLE_OFFLINE,
+	    .max_args = -1,
+	},
+	[COMMAND_MAN] = {
+	    .name = "man",
+	    .usage = "flyballctl|flyball.yaml",
+	    .summary = "print a manual page's source",
+	    .doc = "Generated from the tables that the programs work by.",
+	    .example = "man flyball.yaml",
+	    .role = ROLE_OFFLINE,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_COMPLETE] = {
+	    .name = "complete",
+	    .usage = "[WORD...]",
+	    .summary = "print what may come behind these words",
+	    .doc = "For the shells' completion: one possible next word a "
+		   "line, names of lanes and providers by the daemon, if one "
+		   "answers.",
+	    .example = "complete pause provider",
+	    .role = ROLE_OFFLINE,
+	    .max_args = -1,
+	},
+};
