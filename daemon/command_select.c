@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * retry, bounce, drop: one walk over what is meant, one row for what is done
+ * with each. They work in portions and leave the spool's writer time to keep
+ * up; what is being sent at that moment is left alone and counted. With
+ * --dry-run everything is the same but the deed.
+ */
+#include "daemon/command_private.h"
+
+#include <stdlib.h>
+
+#include "conf/base/xalloc.h"
+#include "daemon/queue_walk.h"
+
+/* Changes a step; at one step each COMMAND_PACE_US that is 20,000 a second,
+ * about what the spool settles. */
+#define CHANGES_A_STEP 100
+
+struct deed {
+	/* False: it is too late, or being sent. */
+	bool (*run)(struct command *c, const struct queue_view *q);
+	bool is_for_deferred_only;
+};
+
+struct selecting {
+	struct queue_walk *walk;
+	const struct deed *deed;
+	uint64_t n_matched, n_recipients, n_changed, n_in_flight;
+};
+
+/* ---- deeds ---- */
+
+static bool
+run_retry(struct command *c, const struct queue_view *q)
+{
+	return sched_retry_now(governor_sched(c->g), q->message, q->number,
+	    c->now_us);
+}
+
+static bool
+run_bounce(struct command *c, const struct queue_view *q)
+{
+	char *reply = c->because != NULL
+	    ? xasprintf("returned by the postmaster: %s", c->because)
+	    : xstrdup("returned by the postmaster");
+	bool is_done = governor_bounce(c->g, q->message, q->number, reply);
+
+	free(reply);
+	return is_done;
+}
+
+static bool
+run_drop(struct command *c, const struct queue_view *q)
+{
+	return governor_drop(c->g, q->message, q->number);
+}
+
+static const struct deed retry_deed = { run_retry, true };
+static const struct deed bounce_deed = { run_bounce, false };
+static const struct deed drop_deed = { run_drop, false };
+
+/* ---- the walk ---- */
+
+static void
+show_result(struct command *c, const struct selecting *sel)
+{
+	uint64_t n_unread = queue_walk_n_unread(sel->walk);
+
+	answer_open(&c->out, NULL, '{');
+	answer_bool(&c->out, "dry_run", c->is_dry_run);
+	answer_int(&c->out, "matched", (int64_t)sel->n_matched);
+	answer_int(&c->out, "recipients", (int64_t)sel->n_recipients);
+	answer_int(&c->out, "changed", (int64_t)sel->n_changed);
+	answer_int(&c->out, "in_flight", (int64_t)sel->n_in_flight);
+	answer_int(&c->out, "unreadable", (int64_t)n_unread);
+	answer_close(&c->out, '}');
+}
+
+static void
+treat(struct command *c, struct selecting *sel, const struct queue_view *q)
+{
+	sel->n_matched++;
+	sel->n_recipients += q->n_pending;
+	if (q->state == QUEUE_IN_FLIGHT) {
+		sel->n_in_flight++;
+		return;
+	}
+	if (sel->deed->is_for_deferred_only && q->state != QUEUE_DEFERRED)
+		return;
+	if (c->is_dry_run || sel->deed->run(c, q))
+		sel->n_changed++;
+	if (!c->is_dry_run)
+		c->n_changed = sel->n_changed;
+}
+
+static enum step
+step_select(struct command *c)
+{
+	struct selecting *sel = c->state;
+	uint64_t n_before = c->n_changed;
+	const struct envelope *e;
+	struct queue_view q;
+
+	for (;;) {
+		switch (queue_walk_next(sel->walk, c->now_utc_us, &q, &e)) {
+		case WALK_FOUND:
+			treat(c, sel, &q);
+			break;
+		case WALK_LATER:
+			break;
+		case WALK_END:
+			show_result(c, sel);
+			command_changed(c);
+			return STEP_DONE;
+		}
+		if (c->n_changed - n_before >= CHANGES_A_STEP) {
+			command_changed(c);
+			return STEP_PACED;
+		}
+		if (command_is_long(c))
+			return STEP_MORE;
+	}
+}
+
+static void
+release_select(struct command *c)
+{
+	struct selecting *sel = c->state;
+
+	queue_walk_free(sel->walk);
+	free(sel);
+}
+
+static int
+begin_select(struct command *c, const struct deed *deed)
+{
+	struct selecting *sel;
+	struct queue_walk *walk;
+
+	if (c->n_args == 0)
+		return command_misused(c, "%s what?", c->row->name);
+	walk = queue_walk_new(governor_sched(c->g), governor_reader(c->g),
+	    c->args, c->n_args, &c->is_usage, &c->err);
+	if (walk == NULL)
+		return -1;
+	sel = xcalloc(1, sizeof(*sel));
+	sel->walk = walk;
+	sel->deed = deed;
+	c->state = sel;
+	c->step = step_select;
+	c->release = release_select;
+	c->is_counted = true;
+	return 0;
+}
+
+/* ---- the commands ---- */
+
+int
+command_retry(struct command *c)
+{
+	c->is_dry_run = command_take_flag(c, "--dry-run");
+	return begin_select(c, &retry_deed);
+}
+
+int
+command_bounce(struct command *c)
+{
+	c->is_dry_run = command_take_flag(c, "--dry-run");
+	if (command_take_because(c) < 0)
+		return -1;
+	return begin_select(c, &bounce_deed);
+}
+
+int
+command_drop(struct command *c)
+{
+	c->is_dry_run = command_take_flag(c, "--dry-run");
+	if (command_take_because(c) < 0)
+		return -1;
+	return begin_select(c, &drop_deed);
+}
