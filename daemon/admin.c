@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The admin socket: takes connections and shares out turns among them on the
+ * governor's thread. It knows no commands (command.c) and no bytes
+ * (admin_client.c).
+ *
+ * The rule that protects the mail: one client works at a time, for about
+ * COMMAND_STEP_US, then the loop runs; and when all of them together have used
+ * up a budget of time, the breaks between turns grow until the admin socket
+ * takes a fifth of the thread, however many clients flood it.
+ */
+#include "daemon/admin.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "conf/base/clock.h"
+#include "conf/base/log.h"
+#include "conf/base/xalloc.h"
+#include "daemon/admin_private.h"
+
+/* The budget: what it grows by is one part in BREAK + 1. */
+#define BUDGET_MAX_US  200000
+#define BREAK	       4
+#define ACCEPTS_A_TURN 16
+
+/* ---- turns ---- */
+
+static void
+set_turn(struct admin *a, int64_t wait_us)
+{
+	struct timeval tv = { .tv_sec = wait_us / 1000000,
+		.tv_usec = wait_us % 1000000 };
+
+	if (a->is_turn_set)
+		return;
+	a->is_turn_set = true;
+	event_add(a->turn, &tv);
+}
+
+/* Books what was spent; returns the break that is due. */
+static int64_t
+book(struct admin *a, int64_t began_us)
+{
+	int64_t now_us = clock_mono_us();
+	int64_t spent_us = now_us - began_us;
+
+	a->budget_us += (began_us - a->budget_at_us) / BREAK;
+	if (a->budget_us > BUDGET_MAX_US)
+		a->budget_us = BUDGET_MAX_US;
+	a->budget_us -= spent_us;
+	a->budget_at_us = now_us;
+	if (a->budget_us > 0)
+		return 0;
+	a->budget_us = 0;
+	return spent_us * BREAK;
+}
+
+static void
+on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	struct admin *a = arg;
+	struct admin_client *c = a->line;
+	int64_t began_us = clock_mono_us(), wait_us;
+
+	(void)fd;
+	(void)what;
+	a->is_turn_set = false;
+	if (c == NULL)
+		return;
+	admin_line_leave(a, c);
+	c->active_us = began_us;
+	admin_client_turn(c);
+	wait_us = book(a, began_us);
+	if (a->line == NULL)
+		return;
+	/* It may have been set for at once while the client worked. */
+	a->is_turn_set = false;
+	set_turn(a, wait_us);
+}
+
+void
+admin_line_up(struct admin *a, struct admin_client *c)
+{
+	if (c->is_in_line)
+		return;
+	c->is_in_line = true;
+	DL_APPEND2(a->line, c, line_prev, line_next);
+	set_turn(a, 0);
+}
+
+void
+admin_line_leave(struct admin *a, struct admin_client *c)
+{
+	if (!c->is_in_line)
+		return;
+	c->is_in_line = false;
+	DL_DELETE2(a->line, c, line_prev, line_next);
+}
+
+/* ---- connections ---- */
+
+/* Whoever only sits there makes room for who has something to say. */
+static bool
+make_room(struct admin *a)
+{
+	struct admin_client *c, *longest = NULL;
+
+	if (a->n_clients < ADMIN_CLIENTS_MAX)
+		return true;
+	DL_FOREACH(a->clients, c)
+		if (admin_client_is_idle(c) &&
+		    (longest == NULL || c->active_us < longest->active_us))
+			longest = c;
+	if (longest == NULL)
+		return false;
+	admin_client_free(longest);
+	return true;
+}
+
+static void
+welcome(struct admin *a, int fd)
+{
+	static const char full[] =
+	    "{\"ok\":false,\"error\":\"too many clients at the admin socket\","
+	    "\"hint\":\"try again later\"}\n";
+	struct command_peer peer;
+	struct err err;
+
+	if (admin_peer_of(fd, &a->rule, &peer, &err) < 0) {
+		log_warn("admin", LOG_STR("error", err.text));
+		close(fd);
+		return;
+	}
+	if (!make_room(a)) {
+		if (send(fd, full, sizeof(full) - 1,
+			MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			log_debug("admin", LOG_STR("error", strerror(errno)));
+		close(fd);
+		return;
+	}
+	log_debug("admin_connect", LOG_INT("uid", peer.uid),
+	    LOG_INT("pid", peer.pid), LOG_INT("may_change", peer.may_change));
+	admin_client_new(a, fd, &peer);
+}
+
+static void
+on_listen(evutil_socket_t fd, short what, void *arg)
+{
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+		int peer =
+		    accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		/* Out of descriptors, or gone again: the next turn. */
+		if (peer < 0)
+			return;
+		welcome(arg, peer);
+	}
+}
+
+/* ---- life ---- */
+
+struct admin *
+admin_new(struct governor *g, struct err *err_out)
+{
+	const struct conf_daemon *conf = &governor_conf(g)->daemon;
+	struct admin *a = xcalloc(1, sizeof(*a));
+
+	a->g = g;
+	a->budget_us = BUDGET_MAX_US;
+	a->budget_at_us = clock_mono_us();
+	a->socket.fd = -1;
+	if (*conf->admin_socket.path == '\0')
+		return a;
+	if (admin_socket_open(&a->socket, conf->admin_socket.path,
+		conf->admin_socket.mode, conf->admin_socket.group,
+		err_out) < 0) {
+		free(a);
+		return NULL;
+	}
+	a->rule = (struct admin_rule){
+		.own_uid = geteuid(),
+		.socket_gid = a->socket.gid,
+	};
+	a->turn = evtimer_new(governor_base(g), on_turn, a);
+	a->listen = event_new(governor_base(g), a->socket.fd,
+	    EV_READ | EV_PERSIST, on_listen, a);
+	event_add(a->listen, NULL);
+	return a;
+}
+
+void
+admin_free(struct admin *a)
+{
+	if (a == NULL)
+		return;
+	while (a->clients != NULL)
+		admin_client_free(a->clients);
+	if (a->listen != NULL)
+		event_free(a->listen);
+	if (a->turn != NULL)
+		event_free(a->turn);
+	admin_socket_close(&a->socket);
+	free(a);
+}
