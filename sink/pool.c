@@ -194,7 +194,7 @@ conn_quit(struct conn *c)
 	if (c->client != NULL && smtp_client_state(c->client) == CLIENT_READY) {
 		smtp_client_quit(c->client);
 		out = smtp_client_out(c->client);
-		stream_write(c->stream, out->data, out->len);
+		stream_write_all(c->stream, out);
 		stream_free_flush(c->stream);
 		c->stream = NULL;
 	}
@@ -213,8 +213,7 @@ conn_push(struct conn *c)
 	    n_replies != c->timed_replies;
 
 	if (out->len > 0) {
-		stream_write(c->stream, out->data, out->len);
-		strbuf_reset(out);
+		stream_write_all(c->stream, out);
 		if (out->cap > STREAM_READ_MAX)
 			strbuf_fini(out);
 	}
@@ -363,7 +362,7 @@ conn_after(struct conn *c)
 	if (is_closed(c)) {
 		struct strbuf *out = smtp_client_out(c->client);
 
-		stream_write(c->stream, out->data, out->len);
+		stream_write_all(c->stream, out);
 		stream_free_flush(c->stream);
 		c->stream = NULL;
 		conn_lost(c, "the connection was closed");

@@ -29,8 +29,11 @@
 #include "conf/base/xalloc.h"
 #include "sink/tls.h"
 
-#define LOW_WATER 65536
-#define LINGER_US 5000000
+#define LOW_WATER   65536
+#define LINGER_US   5000000
+/* How often a turn asks for more output: a fast peer would take a large
+ * message in one go and make all others wait. */
+#define TURN_PIECES 16
 
 enum stream_state {
 	STREAM_CONNECTING,
@@ -53,7 +56,7 @@ struct stream {
 	struct event timer;
 	struct strbuf in; /* offered but not taken */
 	struct strbuf out;
-	size_t out_done; /* of out, already written */
+	size_t out_done;     /* of out, already written */
 	int64_t deadline_us; /* 0 = none */
 	int64_t timer_us;    /* when the timer fires; 0 = not armed */
 	unsigned depth;	     /* callbacks on the stack */
@@ -291,8 +294,8 @@ static void
 flush(struct stream *s)
 {
 	while (s->out_done < s->out.len) {
-		ssize_t n = write_some(
-		    s, s->out.data + s->out_done, s->out.len - s->out_done);
+		ssize_t n = write_some(s, s->out.data + s->out_done,
+		    s->out.len - s->out_done);
 
 		if (n < 0) {
 			if (s->ssl != NULL)
@@ -332,16 +335,42 @@ stream_queued(const struct stream *s)
 	return s->out.len - s->out_done;
 }
 
+static void
+note_written(struct stream *s)
+{
+	if (stream_queued(s) >= LOW_WATER)
+		s->is_full = true;
+	if (s->depth == 0)
+		event_active(&s->turn, EV_WRITE, 0);
+}
+
 void
 stream_write(struct stream *s, const void *data, size_t len)
 {
 	if (s->state == STREAM_ENDED || s->is_dead)
 		return;
+	/* A slow peer's queue may never be empty: what went out makes room. */
+	if (s->out_done >= LOW_WATER) {
+		strbuf_consume(&s->out, s->out_done);
+		s->out_done = 0;
+	}
 	strbuf_add(&s->out, data, len);
-	if (stream_queued(s) >= LOW_WATER)
-		s->is_full = true;
-	if (s->depth == 0)
-		event_active(&s->turn, EV_WRITE, 0);
+	note_written(s);
+}
+
+void
+stream_write_all(struct stream *s, struct strbuf *data)
+{
+	struct strbuf empty = s->out;
+
+	if (s->state == STREAM_ENDED || s->is_dead || s->out.len > 0) {
+		stream_write(s, data->data, data->len);
+		strbuf_reset(data);
+		return;
+	}
+	s->out = *data;
+	*data = empty;
+	note_written(s);
 }
 
 /* What every entry from the loop does last. */
@@ -350,9 +379,14 @@ end_turn(struct stream *s)
 {
 	bool is_sendable =
 	    s->state == STREAM_OPEN || s->state == STREAM_LINGERING;
+	int n_pieces = 0;
 
 	while (!s->is_dead && is_sendable && !s->is_writing &&
 	    s->out_done < s->out.len) {
+		if (n_pieces++ == TURN_PIECES) { /* others want their turn */
+			set_writing(s, true);
+			return;
+		}
 		flush(s);
 		if (!s->is_dead)
 			tell_writable(s);
@@ -426,14 +460,24 @@ read_some(struct stream *s)
 	}
 }
 
+/* A peer may close its side and still wait for our answers. */
+static void
+end_by_eof(struct stream *s)
+{
+	if (s->state == STREAM_OPEN)
+		flush(s);
+	if (!s->is_dead)
+		end_stream(s, STREAM_EOF);
+}
+
 static void
 meet_eof(struct stream *s)
 {
 	s->has_eof = true;
 	set_reading(s, false);
 	/* What was sent before the end is still answered. */
-	if (s->in.len == 0 || s->state == STREAM_LINGERING)
-		end_stream(s, STREAM_EOF);
+	if (s->state == STREAM_LINGERING || (s->in.len == 0 && !s->is_held))
+		end_by_eof(s);
 }
 
 static void
@@ -504,7 +548,7 @@ resume_turn(struct stream *s)
 		return;
 	if (s->has_eof) {
 		if (s->in.len == 0)
-			end_stream(s, STREAM_EOF);
+			end_by_eof(s);
 		return;
 	}
 	if (s->in.len < STREAM_READ_MAX)
@@ -658,18 +702,18 @@ make(struct event_base *base, int fd, const struct stream_ops *ops, void *arg)
 	s->arg = arg;
 	/* Replies are whole when they are written: Nagle only delays them. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	event_assign(
-	    &s->readable, base, fd, EV_READ | EV_PERSIST, on_readable, s);
-	event_assign(
-	    &s->writable, base, fd, EV_WRITE | EV_PERSIST, on_writable, s);
+	event_assign(&s->readable, base, fd, EV_READ | EV_PERSIST, on_readable,
+	    s);
+	event_assign(&s->writable, base, fd, EV_WRITE | EV_PERSIST, on_writable,
+	    s);
 	event_assign(&s->turn, base, -1, 0, on_turn, s);
 	event_assign(&s->timer, base, -1, 0, on_timer, s);
 	return s;
 }
 
 struct stream *
-stream_new(
-    struct event_base *base, int fd, const struct stream_ops *ops, void *arg)
+stream_new(struct event_base *base, int fd, const struct stream_ops *ops,
+    void *arg)
 {
 	struct stream *s = make(base, fd, ops, arg);
 
@@ -696,8 +740,8 @@ stream_connect(struct event_base *base, const struct sockaddr *to,
     socklen_t to_len, const struct sockaddr *source, socklen_t source_len,
     const struct stream_ops *ops, void *arg)
 {
-	int fd = socket(
-	    to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(to->sa_family,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct stream *s = make(base, fd, ops, arg);
 
 	s->state = STREAM_CONNECTING;

@@ -57,6 +57,8 @@ void stream_free_flush(struct stream *s);
  * no command injection). tls_done follows. */
 void stream_start_tls(struct stream *s, SSL *ssl_take, bool is_server);
 void stream_write(struct stream *s, const void *data, size_t len);
+/* The same without a copy where it can: data is empty afterwards. */
+void stream_write_all(struct stream *s, struct strbuf *data);
 size_t stream_queued(const struct stream *s); /* bytes not yet written */
 /* Offers pending input again (after an answer that came from elsewhere). */
 void stream_resume(struct stream *s);

@@ -205,7 +205,8 @@ tls_describe(const SSL *ssl, char *out, size_t size)
 void
 tls_error(const SSL *ssl, char *out, size_t size)
 {
-	unsigned long code = ERR_peek_last_error();
+	/* The first one is the cause, what follows is who heard of it. */
+	unsigned long code = ERR_peek_error();
 	long verify = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
 	const char *reason;
 
