@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_KEY_TYPES_H
+#define FLYBALL_KEY_TYPES_H
+
+#include "conf/keys.h"
+
+/* What a value can be. The comment names the field's C type. */
+extern const struct key_type type_text;	    /* char *, never NULL */
+extern const struct key_type type_bool;	    /* bool */
+extern const struct key_type type_word;	    /* an enum; words */
+extern const struct key_type type_number;   /* unsigned */
+extern const struct key_type type_count;    /* int64_t */
+extern const struct key_type type_duration; /* int64_t, microseconds */
+extern const struct key_type type_size;	    /* int64_t, bytes */
+extern const struct key_type type_share;    /* int64_t, permille */
+extern const struct key_type type_below;    /* "<10%"; int64_t, permille */
+extern const struct key_type type_factor;   /* "1.5"; int64_t, permille */
+extern const struct key_type type_mode;	    /* "0660"; unsigned */
+extern const struct key_type type_rate;	    /* struct rate, limited */
+extern const struct key_type type_rates;    /* struct conf_rates */
+extern const struct key_type type_names;    /* struct conf_names */
+extern const struct key_type type_domains;  /* the same, with check_domain */
+extern const struct key_type type_networks; /* struct conf_cidr *, count */
+extern const struct key_type type_endpoint; /* struct conf_endpoint */
+extern const struct key_type type_headers;  /* struct conf_header_match * */
+
+/* Checks for `struct key`.check and `struct section`.check_name. */
+bool check_name(struct reader *r, struct node *n, char **text);
+bool check_hostname(struct reader *r, struct node *n, char **text);
+bool check_domain(struct reader *r, struct node *n, char **text);
+/* "example.net", or ".example.net" for what is below it too. */
+bool check_domain_pattern(struct reader *r, struct node *n, char **text);
+bool check_address(struct reader *r, struct node *n, char **text);
+bool check_path(struct reader *r, struct node *n, char **text);
+/* Without blanks and controls; may be empty. */
+bool check_plain(struct reader *r, struct node *n, char **text);
+
+/* The scalar's text; NULL when it is none, which is reported. */
+const char *node_text(struct reader *r, struct node *n, const char *wanted);
+/* Text as a YAML scalar: plain where that is safe. */
+void write_text(const char *text, struct strbuf *out);
+/* A measure of a type such as type_count, with its words and bounds. */
+bool read_measure(struct reader *r, const struct key *k, struct node *n,
+    int64_t *out);
+const char *word_of(const struct key_word *words, int64_t value);
+bool endpoint_parse(const char *text, struct conf_endpoint *out,
+    struct err *err_out);
+void names_free(struct conf_names *names);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The root of the key table: the sections of the file, in the order in which
+ * the manual and the dump show them.
+ */
+#include "conf/key_types.h"
+#include "conf/keys_sections.h"
+
+#define AT(f)	 .offset = offsetof(struct conf, f)
+#define COUNT(f) .n_offset = offsetof(struct conf, f)
+
+static const struct key root_keys[] = {
+	{ "daemon", &type_map, AT(daemon), .section = &section_daemon,
+	    .text = "The daemon itself." },
+	{ "listeners", &type_list, AT(listeners), COUNT(n_listeners),
+	    .section = &section_listener,
+	    .initial_doc = "127.0.0.1:2525 for local clients",
+	    .text = "How mail comes in." },
+	{ "tls", &type_map, AT(tls), .section = &section_tls,
+	    .text = "TLS of the listeners." },
+	{ "auth", &type_map, AT(auth), .section = &section_auth,
+	    .text = "Who may log in." },
+	{ "limits", &type_map, AT(limits), .section = &section_limits,
+	    .text = "What one client may take." },
+	{ "spool", &type_map, AT(spool), .section = &section_spool,
+	    .text = "Where accepted mail is kept." },
+	{ "providers", &type_named, AT(providers), COUNT(n_providers),
+	    .section = &section_provider, .initial_doc = "the built-in set",
+	    .text = "Mailbox providers: which domains are one receiving "
+		    "system, and what it bears. What is given here goes over "
+		    "the built-in set, key by key. \"other\" is every domain "
+		    "that no provider claims, one lane for each set of MX "
+		    "hosts." },
+	{ "routes", &type_named, AT(routes), COUNT(n_routes),
+	    .section = &section_route, .flags = KEY_REQUIRED,
+	    .text = "Ways out: an MTA that sends, usually by one IP "
+		    "address." },
+	{ "streams", &type_named, AT(streams), COUNT(n_streams),
+	    .section = &section_stream,
+	    .initial_doc = "default, by all routes in order",
+	    .text = "Kinds of mail. The first match wins; default takes what "
+		    "is left." },
+	{ "adapt", &type_map, AT(adapt), .section = &section_adapt,
+	    .text = "How every lane follows what its provider bears." },
+	{ NULL },
+};
+
+const struct section section_conf = {
+	.size = sizeof(struct conf),
+	.keys = root_keys,
+};
