@@ -92,6 +92,7 @@ def main():
     tally = Tally()
     if args.only in (None, "scripts") and not args.words:
         run_script(tally, "layers", ["tests/layers.sh"])
+        run_script(tally, "docs", [sys.executable, "tests/docs.py"])
     if args.only in (None, "unit"):
         paths = sorted(glob.glob(os.path.join(args.build, "test_*")))
         if args.sanitized:
