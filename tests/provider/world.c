@@ -1,284 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Reads a world from YAML (libyaml's document tree) by tables of keys: one row
- * says a key's name, type and place in its struct. The first mistake ends it,
- * with its place; this is a file for developers.
+ * The grammar of a world file: which keys there are and where they go. Reading
+ * itself is world_yaml.c's. The first mistake ends it: this is a file for
+ * developers, not for operators.
  */
 #include "tests/provider/world.h"
 
-#include <errno.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <yaml.h>
-
-#include "conf/base/units.h"
 #include "conf/base/xalloc.h"
 #include "tests/provider/voice.h"
-
-struct loader {
-	yaml_document_t doc;
-	const char *path;
-	struct err *err;
-	struct world *world;
-};
-
-enum type {
-	T_RATE,	    /* double, recipients a second */
-	T_NUMBER,   /* double */
-	T_SHARE,    /* double, from "5%" */
-	T_DURATION, /* int64_t us */
-	T_COUNT,    /* unsigned */
-	T_U64,
-	T_SIZE, /* int64_t bytes */
-	T_BOOL,
-	T_TEXT,	 /* char *, owned */
-	T_TEXTS, /* struct world_texts */
-	T_VOICE,
-	T_PHASE,
-	T_OUTAGE,
-	T_CALL, /* a function reads it */
-};
-
-typedef int reader(struct loader *ld, yaml_node_t *node, void *base);
-
-struct key {
-	const char *name;
-	enum type type;
-	size_t offset;
-	reader *call;
-};
-
-static int
-complain(struct loader *ld, const yaml_node_t *node, const char *fmt, ...)
-{
-	char text[300];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	return err_set(ld->err, "%s:%zu:%zu: %s", ld->path,
-	    node->start_mark.line + 1, node->start_mark.column + 1, text);
-}
-
-static const char *
-scalar(const yaml_node_t *node)
-{
-	return node->type == YAML_SCALAR_NODE
-	    ? (const char *)node->data.scalar.value
-	    : NULL;
-}
-
-static yaml_node_t *
-node_at(struct loader *ld, int id)
-{
-	return yaml_document_get_node(&ld->doc, id);
-}
-
-/* ---- values ---- */
-
-static int
-read_rate(const char *s, double *out, struct err *err)
-{
-	struct rate rate;
-
-	if (units_parse_rate(s, &rate, err) != 0)
-		return -1;
-	*out = rate_is_unlimited(&rate)
-	    ? INFINITY
-	    : (double)rate.count * 1e6 / (double)rate.window_us;
-	return 0;
-}
-
-static int
-read_number(const char *s, double *out, struct err *err)
-{
-	char *end;
-
-	*out = strtod(s, &end);
-	if (end == s || *end != '\0' || !(*out >= 0))
-		return err_set(err, "\"%s\" is no number", s);
-	return 0;
-}
-
-static int
-read_share(const char *s, double *out, struct err *err)
-{
-	char *end;
-
-	*out = strtod(s, &end) / 100;
-	if (end == s || strcmp(end, "%") != 0 || !(*out >= 0))
-		return err_set(err, "\"%s\" is no share (5%%)", s);
-	return 0;
-}
-
-static int
-read_name(const char *s, const char *const *names, int n, int *out,
-    struct err *err)
-{
-	for (int i = 0; i < n; i++) {
-		if (names[i] != NULL && strcmp(names[i], s) == 0) {
-			*out = i;
-			return 0;
-		}
-	}
-	return err_set(err, "unknown word \"%s\"", s);
-}
-
-static const char *const phases[] = { NULL, "mail", "rcpt", "eod" };
-static const char *const outages[] = { "reset", "hang", "421" };
-static const char *const bools[] = { "false", "true" };
-
-static int
-read_words(const char *s, enum type type, void *at, struct err *err)
-{
-	const struct provider_voice *voice;
-	int64_t count;
-	int word = 0;
-
-	switch (type) {
-	case T_COUNT:
-		if (units_parse_count(s, &count, err) != 0)
-			return -1;
-		*(unsigned *)at = (unsigned)count;
-		return 0;
-	case T_VOICE:
-		voice = voice_find(s);
-		if (voice == NULL)
-			return err_set(err, "no voice is called \"%s\"", s);
-		*(const struct provider_voice **)at = voice;
-		return 0;
-	case T_PHASE:
-		if (read_name(s, phases, 4, &word, err) != 0)
-			return -1;
-		*(enum provider_phase *)at = (enum provider_phase)word;
-		return 0;
-	case T_OUTAGE:
-		if (read_name(s, outages, 3, &word, err) != 0)
-			return -1;
-		*(enum provider_outage *)at = (enum provider_outage)word;
-		return 0;
-	case T_BOOL:
-		if (read_name(s, bools, 2, &word, err) != 0)
-			return -1;
-		*(bool *)at = word;
-		return 0;
-	default:
-		return err_set(err, "not a word");
-	}
-}
-
-static int
-read_scalar(const char *s, enum type type, void *at, struct err *err)
-{
-	char *end;
-
-	switch (type) {
-	case T_RATE:
-		return read_rate(s, at, err);
-	case T_NUMBER:
-		return read_number(s, at, err);
-	case T_SHARE:
-		return read_share(s, at, err);
-	case T_DURATION:
-		return units_parse_duration(s, at, err);
-	case T_SIZE:
-		return units_parse_size(s, at, err);
-	case T_U64:
-		errno = 0;
-		*(uint64_t *)at = strtoull(s, &end, 10);
-		return *s == '\0' || *end != '\0' || errno != 0
-		    ? err_set(err, "\"%s\" is no number", s)
-		    : 0;
-	case T_TEXT:
-		free(*(char **)at);
-		*(char **)at = xstrdup(s);
-		return 0;
-	default:
-		return read_words(s, type, at, err);
-	}
-}
-
-static void
-texts_clear(struct world_texts *t)
-{
-	for (size_t i = 0; i < t->n; i++)
-		free(t->v[i]);
-	free(t->v);
-	*t = (struct world_texts){ 0 };
-}
-
-static void
-texts_add(struct world_texts *t, const char *s)
-{
-	t->v = xrealloc(t->v, (t->n + 1) * sizeof(*t->v));
-	t->v[t->n++] = xstrdup(s);
-}
-
-static int
-read_texts(struct loader *ld, yaml_node_t *node, struct world_texts *out)
-{
-	texts_clear(out);
-	if (node->type != YAML_SEQUENCE_NODE)
-		return complain(ld, node, "a list is wanted");
-	for (yaml_node_item_t *it = node->data.sequence.items.start;
-	     it < node->data.sequence.items.top; it++) {
-		const char *s = scalar(node_at(ld, *it));
-
-		if (s == NULL)
-			return complain(ld, node, "a list of words is wanted");
-		texts_add(out, s);
-	}
-	return 0;
-}
-
-static int
-read_value(struct loader *ld, yaml_node_t *node, const struct key *key,
-    void *base)
-{
-	char *at = (char *)base + key->offset;
-	struct err why;
-
-	if (key->type == T_CALL)
-		return key->call(ld, node, at);
-	if (key->type == T_TEXTS)
-		return read_texts(ld, node, (struct world_texts *)at);
-	if (scalar(node) == NULL)
-		return complain(ld, node, "%s: a single value is wanted",
-		    key->name);
-	if (read_scalar(scalar(node), key->type, at, &why) != 0)
-		return complain(ld, node, "%s: %s", key->name, why.text);
-	return 0;
-}
-
-/* Reads a map by its keys; base is where their offsets count from. */
-static int
-read_map(struct loader *ld, yaml_node_t *node, const struct key *keys,
-    void *base)
-{
-	if (node->type != YAML_MAPPING_NODE)
-		return complain(ld, node, "a map is wanted");
-	for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
-	     p < node->data.mapping.pairs.top; p++) {
-		yaml_node_t *name = node_at(ld, p->key);
-		const struct key *key = keys;
-
-		while (key->name != NULL && scalar(name) != NULL &&
-		    strcmp(key->name, scalar(name)) != 0)
-			key++;
-		if (key->name == NULL || scalar(name) == NULL)
-			return complain(ld, name, "unknown key \"%s\"",
-			    scalar(name) != NULL ? scalar(name) : "?");
-		if (read_value(ld, node_at(ld, p->value), key, base) != 0)
-			return -1;
-	}
-	return 0;
-}
+#include "tests/provider/world_yaml.h"
 
 /* ---- a provider ---- */
 
@@ -299,20 +34,20 @@ read_steps(struct loader *ld, yaml_node_t *node, void *base)
 	struct provider_spec *s = base;
 
 	if (node->type != YAML_SEQUENCE_NODE)
-		return complain(ld, node, "steps: a list is wanted");
+		return yaml_complain(ld, node, "steps: a list is wanted");
 	s->n_steps = 0;
 	for (yaml_node_item_t *it = node->data.sequence.items.start;
 	     it < node->data.sequence.items.top; it++) {
-		yaml_node_t *item = node_at(ld, *it);
+		yaml_node_t *item = yaml_node_at(ld, *it);
 		struct step step = { 0, 1 };
 
-		if (read_map(ld, item, keys, &step) != 0)
+		if (yaml_read_map(ld, item, keys, &step) != 0)
 			return -1;
 		if (s->n_steps == PROVIDER_STEPS_MAX)
-			return complain(ld, item, "too many steps");
+			return yaml_complain(ld, item, "too many steps");
 		if (s->n_steps > 0 &&
 		    step.at_us <= s->steps[s->n_steps - 1].at_us)
-			return complain(ld, item, "steps go back in time");
+			return yaml_complain(ld, item, "steps go back in time");
 		s->steps[s->n_steps].at_us = step.at_us;
 		s->steps[s->n_steps++].factor = step.factor;
 	}
@@ -336,15 +71,15 @@ read_outages(struct loader *ld, yaml_node_t *node, void *base)
 	struct provider_spec *s = base;
 
 	if (node->type != YAML_SEQUENCE_NODE)
-		return complain(ld, node, "outages: a list is wanted");
+		return yaml_complain(ld, node, "outages: a list is wanted");
 	s->n_outages = 0;
 	for (yaml_node_item_t *it = node->data.sequence.items.start;
 	     it < node->data.sequence.items.top; it++) {
 		struct outage o = { 0 };
 
 		if (s->n_outages == PROVIDER_OUTAGES_MAX)
-			return complain(ld, node, "too many outages");
-		if (read_map(ld, node_at(ld, *it), keys, &o) != 0)
+			return yaml_complain(ld, node, "too many outages");
+		if (yaml_read_map(ld, yaml_node_at(ld, *it), keys, &o) != 0)
 			return -1;
 		s->outages[s->n_outages].from_us = o.from_us;
 		s->outages[s->n_outages].to_us = o.to_us;
@@ -371,7 +106,7 @@ read_tolerance(struct loader *ld, yaml_node_t *node, void *base)
 		{ 0 },
 	};
 
-	return read_map(ld, node, keys, base);
+	return yaml_read_map(ld, node, keys, base);
 }
 
 static int
@@ -389,7 +124,7 @@ read_reputation(struct loader *ld, yaml_node_t *node, void *base)
 	};
 
 	((struct provider_spec *)base)->reputation.is_on = true;
-	return read_map(ld, node, keys, base);
+	return yaml_read_map(ld, node, keys, base);
 }
 
 static int
@@ -401,7 +136,7 @@ read_greylist(struct loader *ld, yaml_node_t *node, void *base)
 		{ 0 },
 	};
 
-	return read_map(ld, node, keys, base);
+	return yaml_read_map(ld, node, keys, base);
 }
 
 static int
@@ -418,7 +153,7 @@ read_noise(struct loader *ld, yaml_node_t *node, void *base)
 		{ 0 },
 	};
 
-	return read_map(ld, node, keys, base);
+	return yaml_read_map(ld, node, keys, base);
 }
 
 /* "3ms", or {min, mean, max, command}. */
@@ -435,9 +170,9 @@ read_latency(struct loader *ld, yaml_node_t *node, void *base)
 	static const struct key fixed = { "latency", T_DURATION,
 		SPEC(latency.min_us), NULL };
 
-	if (scalar(node) != NULL)
-		return read_value(ld, node, &fixed, base);
-	return read_map(ld, node, keys, base);
+	if (yaml_scalar(node) != NULL)
+		return yaml_read_value(ld, node, &fixed, base);
+	return yaml_read_map(ld, node, keys, base);
 }
 
 #define SPEC_KEYS                                                              \
@@ -469,10 +204,10 @@ static int
 check_spec(struct loader *ld, yaml_node_t *node, const struct provider_spec *s)
 {
 	if (s->day_us < 1)
-		return complain(ld, node, "a day can't be 0s long");
+		return yaml_complain(ld, node, "a day can't be 0s long");
 	if (s->steps_period_us > 0 && s->n_steps > 0 &&
 	    s->steps[s->n_steps - 1].at_us >= s->steps_period_us)
-		return complain(ld, node,
+		return yaml_complain(ld, node,
 		    "steps_period ends before its last step");
 	return 0;
 }
@@ -493,7 +228,7 @@ read_provider(struct loader *ld, const char *name, yaml_node_t *node,
 	provider_spec_init(&p->spec, name);
 	if (voice_find(name) != NULL)
 		p->spec.voice = voice_find(name);
-	if (read_map(ld, node, keys, p) != 0)
+	if (yaml_read_map(ld, node, keys, p) != 0)
 		return -1;
 	return check_spec(ld, node, &p->spec);
 }
@@ -505,18 +240,19 @@ read_providers(struct loader *ld, yaml_node_t *node, void *base)
 
 	(void)base;
 	if (node->type != YAML_MAPPING_NODE)
-		return complain(ld, node, "providers: a map is wanted");
+		return yaml_complain(ld, node, "providers: a map is wanted");
 	for (yaml_node_pair_t *p = node->data.mapping.pairs.start;
 	     p < node->data.mapping.pairs.top; p++) {
-		const char *name = scalar(node_at(ld, p->key));
+		const char *name = yaml_scalar(yaml_node_at(ld, p->key));
 
 		if (name == NULL)
-			return complain(ld, node, "a provider needs a name");
+			return yaml_complain(ld, node,
+			    "a provider needs a name");
 		w->providers = xrealloc(w->providers,
 		    (w->n_providers + 1) * sizeof(*w->providers));
 		w->providers[w->n_providers] = (struct world_provider){ 0 };
 		w->n_providers++;
-		if (read_provider(ld, name, node_at(ld, p->value),
+		if (read_provider(ld, name, yaml_node_at(ld, p->value),
 			&w->providers[w->n_providers - 1]) != 0)
 			return -1;
 	}
@@ -556,7 +292,7 @@ resolve_provider(struct loader *ld, yaml_node_t *node, const char *name,
 			return 0;
 		}
 	}
-	return complain(ld, node,
+	return yaml_complain(ld, node,
 	    "no provider \"%s\" (providers come before listen)", name);
 }
 
@@ -577,7 +313,7 @@ read_listener(struct loader *ld, yaml_node_t *node)
 	int rc;
 
 	provider_spec_init(&k.door, "(door)");
-	rc = read_map(ld, node, keys, &k);
+	rc = yaml_read_map(ld, node, keys, &k);
 	if (rc == 0)
 		rc = check_spec(ld, node, &k.door);
 	if (rc == 0) {
@@ -599,15 +335,15 @@ static int
 read_listen(struct loader *ld, yaml_node_t *node, void *base)
 {
 	(void)base;
-	if (scalar(node) != NULL) {
-		add_listener(ld->world, scalar(node), NULL);
+	if (yaml_scalar(node) != NULL) {
+		add_listener(ld->world, yaml_scalar(node), NULL);
 		return 0;
 	}
 	if (node->type != YAML_SEQUENCE_NODE)
-		return complain(ld, node, "listen: a list is wanted");
+		return yaml_complain(ld, node, "listen: a list is wanted");
 	for (yaml_node_item_t *it = node->data.sequence.items.start;
 	     it < node->data.sequence.items.top; it++)
-		if (read_listener(ld, node_at(ld, *it)) != 0)
+		if (read_listener(ld, yaml_node_at(ld, *it)) != 0)
 			return -1;
 	return 0;
 }
@@ -620,9 +356,9 @@ read_clock(struct loader *ld, yaml_node_t *node, void *base)
 	int word = 0;
 
 	(void)base;
-	if (scalar(node) == NULL ||
-	    read_name(scalar(node), words, 2, &word, &why) != 0)
-		return complain(ld, node, "clock: first_client or start");
+	if (yaml_scalar(node) == NULL ||
+	    yaml_read_word(yaml_scalar(node), words, 2, &word, &why) != 0)
+		return yaml_complain(ld, node, "clock: first_client or start");
 	ld->world->starts_at_once = word == 1;
 	return 0;
 }
@@ -638,10 +374,10 @@ read_tls(struct loader *ld, yaml_node_t *node, void *base)
 		{ 0 },
 	};
 
-	if (read_map(ld, node, keys, base) != 0)
+	if (yaml_read_map(ld, node, keys, base) != 0)
 		return -1;
 	if (ld->world->certificate == NULL || ld->world->key == NULL)
-		return complain(ld, node, "tls: certificate and key");
+		return yaml_complain(ld, node, "tls: certificate and key");
 	return 0;
 }
 
@@ -712,7 +448,7 @@ load_document(struct loader *ld, FILE *f)
 		yaml_node_t *root = yaml_document_get_root_node(&ld->doc);
 
 		if (root != NULL)
-			rc = read_map(ld, root, world_keys, ld->world);
+			rc = yaml_read_map(ld, root, world_keys, ld->world);
 		yaml_document_delete(&ld->doc);
 	}
 	yaml_parser_delete(&parser);
