@@ -137,7 +137,7 @@ static const struct provider_voice table[] = {
 		    "Max message per connection reached, closing transmission "
 		    "channel" },
 	    } },
-	{ .name = "microsoft",
+	{ .name = "outlook",
 	    .banner = "BN8NAM11FT018.mail.protection.outlook.com Microsoft "
 		      "ESMTP MAIL Service ready",
 	    .rate_phase = PROVIDER_MAIL,
@@ -182,7 +182,7 @@ static const struct provider_voice table[] = {
 		[PROVIDER_MAINTENANCE] = { 421, "4.3.2",
 		    "Service not available [outlook.com]" },
 	    } },
-	{ .name = "apple",
+	{ .name = "icloud",
 	    .banner = "p00-icloudmta-asmtp-us-central-1k-10-percent-2 ESMTP",
 	    .rate_phase = PROVIDER_RCPT,
 	    .words = {

@@ -1,0 +1,169 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Measures adaptation: flyballd against the demonstration provider in each
+world of tests/provider/worlds, with limits that it isn't told and ceilings at
+least three times as high. Prints the medians over seeds:
+
+  goodput    accepted / what an all-knowing sender would have had accepted
+  violations refusals for rate, connections or reputation / attempts
+  quality    goodput x (1 - violations)
+
+A run takes a minute; several go on at once, as they mostly wait."""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--build", default="build")
+parser.add_argument("--seeds", default="1,2,3")
+parser.add_argument("--parallel", type=int, default=4)
+parser.add_argument("--trace", help="keep each run's per-second reports in this folder")
+parser.add_argument("worlds", nargs="*", help="names; default: all")
+args = parser.parse_args()
+os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
+
+from harness import Flyball, Provider  # noqa: E402
+
+WORLDS = os.path.join(ROOT, "tests", "provider", "worlds")
+DOMAINS = {"gmail": "gmail.com", "outlook": "outlook.com", "yahoo": "yahoo.com", "icloud": "icloud.com",
+           "gmx": "gmx.de", "comcast": "comcast.net", "orange": "orange.fr", "qq": "qq.com"}
+
+# Rehearsal times: a hold of a second, a probe every half.
+CONFIG = """
+listeners:
+  - {{listen: "127.0.0.1:{{port}}", tls: none, auth: none, trusted: [127.0.0.0/8]}}
+limits: {{sessions_per_address: 1000}}
+spool: {{retry: {{first: 2s, factor: 1.5, max: 5s}}}}
+suppression: {{action: off}}
+adapt: {{react: {{hold: 1s}}, recover: {{every: 500ms}}}}
+providers:
+{providers}
+routes:
+  out: {{next_hop: "127.0.0.1:{next_hop}", tls: none, connections: 40, backoff: {{first: 500ms, max: 1s}}}}
+"""
+
+
+class Situation:
+    """What one world asks of the sender. `ceilings` are the configured rates;
+    `feed` says when how many messages are handed over: (second, messages a
+    second) steps for each provider."""
+
+    def __init__(self, ceilings, feed, goal):
+        self.ceilings, self.feed, self.goal = ceilings, feed, goal
+
+
+def always(per_s):
+    return [(0, per_s)]
+
+
+SITUATIONS = {
+    "steady": Situation({"gmail": 150}, always(80), 0.95),
+    "drop": Situation({"gmail": 200}, always(80), 0.90),
+    "rise": Situation({"gmail": 400}, always(130), 0.80),
+    "sawtooth": Situation({"yahoo": 300}, always(100), 0.85),
+    "connections": Situation({"outlook": 300}, always(100), 0.95),
+    "slow": Situation({"gmx": 2}, always(1), 0.85),
+    "outage": Situation({"yahoo": 150}, always(60), 0.95),
+    "noise": Situation({"gmail": 300}, always(50), 0.98),
+    "spiral": Situation({"yahoo": 200}, always(60), 0.90),
+    "idle": Situation({"outlook": 600}, [(0, 90), (10, 0), (25, 300)], 0.95),
+    "two": Situation({"gmail": 100, "yahoo": 200}, always(80), 0.95),
+    "eight": Situation({"gmail": 150, "outlook": 100, "yahoo": 150, "icloud": 80, "gmx": 5,
+                        "comcast": 60, "orange": 90, "qq": 50}, always(50), 0.90),
+    "tolerance": Situation({"gmail": 900}, always(300), 0.90),
+}
+
+
+class Feeder(threading.Thread):
+    """Hands over mail for one provider, by its steps, until told to stop."""
+
+    def __init__(self, port, domain, steps, stop):
+        super().__init__(daemon=True)
+        self.port, self.domain, self.steps, self.stop = port, domain, steps, stop
+
+    def rate(self, second):
+        return [per_s for at, per_s in self.steps if at <= second][-1]
+
+    def message(self, f, s, n):
+        s.sendall(f"MAIL FROM:<news@sender.test>\r\nRCPT TO:<user{n}@{self.domain}>\r\nDATA\r\n".encode())
+        for _ in range(3):
+            f.readline()
+        s.sendall(f"Subject: {n}\r\n\r\nHello.\r\n.\r\n".encode())
+        f.readline()
+
+    def run(self):
+        with socket.create_connection(("127.0.0.1", self.port)) as s:
+            f = s.makefile("rb")
+            f.readline()
+            s.sendall(b"HELO sender.test\r\n")
+            f.readline()
+            start, n, owed, last = time.monotonic(), 0, 0.0, 0.0
+            while not self.stop.is_set():
+                now = time.monotonic() - start
+                owed += self.rate(now) * (now - last)
+                last = now
+                while owed >= 1 and not self.stop.is_set():
+                    n += 1
+                    owed -= 1
+                    self.message(f, s, n)
+                time.sleep(0.01)
+
+
+def run(name, seed):
+    situation = SITUATIONS[name]
+    with open(os.path.join(WORLDS, name + ".yaml")) as f:
+        world = f.read()
+    stop = threading.Event()
+    with Provider(world, args=["--seed", str(seed)]) as provider:
+        rows = "".join(f"  {p}: {{rate: {r}/s, connections: 20}}\n" for p, r in situation.ceilings.items())
+        text = CONFIG.format(providers=rows, next_hop=provider.port)
+        with Flyball(text, log_level="warn") as flyball:
+            feeders = [Feeder(flyball.port, DOMAINS[p], situation.feed, stop) for p in situation.ceilings]
+            for f in feeders:
+                f.start()
+            provider.process.wait(100)
+            stop.set()
+            for f in feeders:
+                f.join(5)
+        provider.thread.join(5)
+        lines = [json.loads(l) for l in provider.lines if l.startswith("{")]
+    if args.trace:
+        os.makedirs(args.trace, exist_ok=True)
+        with open(os.path.join(args.trace, f"{name}-{seed}.jsonl"), "w") as f:
+            f.writelines(json.dumps(l) + "\n" for l in lines)
+    summary = lines[-1]
+    rejects = sum(l["refused"].get("reputation_reject", 0) for l in lines if l.get("summary") and "refused" in l)
+    share = summary["violation_share"]
+    return {"goodput": summary["goodput"], "violations": share, "quality": summary["quality"], "rejects": rejects}
+
+
+def main():
+    names = args.worlds or list(SITUATIONS)
+    seeds = [int(s) for s in args.seeds.split(",")]
+    print(f"seeds {seeds}; medians")
+    print(f"{'world':<12} {'goodput':>8} {'violations':>11} {'quality':>8} {'goal':>6}  {'554s':>5}")
+    n_missed = 0
+    with ThreadPoolExecutor(args.parallel) as pool:
+        runs = {(n, s): pool.submit(run, n, s) for n in names for s in seeds}
+        for n in names:
+            results = [runs[n, s].result() for s in seeds]
+            m = {k: statistics.median(r[k] for r in results) for k in results[0]}
+            is_met = m["quality"] >= SITUATIONS[n].goal
+            n_missed += not is_met
+            print(f"{n:<12} {m['goodput']:8.3f} {m['violations']:10.1%} {m['quality']:8.3f} "
+                  f"{SITUATIONS[n].goal:6.2f}  {m['rejects']:5.0f}  {'' if is_met else 'missed'}", flush=True)
+    print(f"{len(names) - n_missed} of {len(names)} goals met")
+    return 0
+
+
+sys.exit(main())
