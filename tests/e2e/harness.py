@@ -514,7 +514,8 @@ smtp_destination_concurrency_limit = 50
 
 def smtp_sink(port, *args):
     """Postfix's smtp-sink; returns the process."""
-    p = subprocess.Popen(["/usr/sbin/smtp-sink", *args, f"127.0.0.1:{port}", "1000"])
+    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    p = subprocess.Popen(["/usr/sbin/smtp-sink", *user, *args, f"127.0.0.1:{port}", "1000"])
 
     def is_up():
         with socket.socket() as s:

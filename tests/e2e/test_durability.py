@@ -140,7 +140,7 @@ class Limits(unittest.TestCase):
             self.assertEqual(f.n_queued(), 5)
 
     def test_too_little_free_space_is_a_452(self):
-        with Flyball(CONFIG % (", min_free: 900TiB", 1)) as f:
+        with Flyball(CONFIG % (", min_free: 200TiB", 1)) as f:
             with smtplib.SMTP("127.0.0.1", f.port) as c:
                 with self.assertRaises(smtplib.SMTPResponseException) as raised:
                     c.sendmail("a@app.test", ["r@x.test"], b"Subject: x\r\n\r\nx\r\n")

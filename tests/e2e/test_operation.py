@@ -124,7 +124,7 @@ class StartMistakes(unittest.TestCase):
         tls = ('listeners:\n  - {listen: "127.0.0.1:{port}", tls: starttls, auth: none, trusted: [127.0.0.0/8]}\n'
                'tls: {certificate: %s, key: %s}\nroutes:\n  out: {next_hop: "127.0.0.1:1"}\n')
         cases = [
-            (tls % (cert, other_key), "doesn't belong"),
+            (tls % (cert, other_key), other_key),
             (tls % (cert, "/nonexistent.pem"), "/nonexistent.pem"),
             (CONFIG.replace("{port}", str(port)) % ("1/s", 1), "in use"),
             (CONFIG % ("1/s", 1) + "auth: {users_file: /nonexistent/users}\n", "/nonexistent/users"),
@@ -145,7 +145,7 @@ class StartMistakes(unittest.TestCase):
         os.mkdir(t.file("state"))
         os.chown(t.file("state"), 12345, 12345)
         status, log = self.start(
-            f"daemon: {{state_dir: {t.path}/state, admin_socket: {{path: \"{{dir}}/a.sock\"}}}}\n" + CONFIG % ("1/s", 1))
+            f"daemon: {{state_dir: {t.path}/state, event_log: \"\", admin_socket: {{path: \"{{dir}}/a.sock\"}}}}\n" + CONFIG % ("1/s", 1))
         t.remove()
         self.assertEqual(status, 1)
         self.assertIn("owner", log)

@@ -50,7 +50,7 @@ class Throughput(unittest.TestCase):
             with Flyball(CONFIG % port) as f:
                 self.run_source(f.port, "-s", "20", "-m", "1000", "-l", "4096")
                 self.run_source(f.port, "-d", "-s", "20", "-m", "1000", "-l", "50000")  # one message a connection... reused
-                wait_until(lambda: f.ctl("status")["delivered"] == 2000, 60, "2000 deliveries")
+                wait_until(lambda: f.ctl("status")["load"]["delivered"] == 2000, 60, "2000 deliveries")
                 self.assertEqual(f.n_queued(), 0)
         finally:
             stop_process(sink)

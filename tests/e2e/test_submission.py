@@ -139,7 +139,9 @@ class Clients(unittest.TestCase):
              "b@gmail.com,c@gmail.com", "--pipeline", "--helo", "client.test"],
             capture_output=True, text=True, timeout=30)
         self.assertEqual(p.returncode, 0, p.stdout[-2000:])
-        self.assertEqual(len(self.arrived("login@app.test")["recipients"]), 2)
+        # In one transaction or in two: the lane may have a token for one only.
+        wait_until(lambda: sorted(r for m in self.peer.messages if m["sender"] == "login@app.test"
+                                  for r in m["recipients"]) == ["b@gmail.com", "c@gmail.com"], 10, "both recipients")
 
     @unittest.skipUnless(has("msmtp"), "msmtp isn't installed")
     def test_msmtp(self):
@@ -251,7 +253,7 @@ class Plain(unittest.TestCase):
         self.assertEqual(head.count(b"\r\ndate:"), 1)
 
     def test_loop_is_detected(self):
-        hops = b"".join(b"Received: from h%d by h%d; Tue, 24 Nov 2026 05:16:00 +0000\r\n" % (i, i) for i in range(60))
+        hops = b"".join(b"Received: from h%d by h%d; Tue, 24 Nov 2026 05:16:00 +0000\r\n" % (i, i) for i in range(120))
         with smtplib.SMTP("127.0.0.1", self.flyball.port) as c:
             with self.assertRaises(smtplib.SMTPDataError) as raised:
                 c.sendmail("loop@app.test", ["b@gmail.com"], hops + b"\r\nx\r\n")
@@ -379,7 +381,7 @@ class Rude(unittest.TestCase):
                     t.start()
                 for t in threads:
                     t.join()
-                wait_until(lambda: f.ctl("status")["sessions"] == 0, 15, "sessions to end")
+                wait_until(lambda: f.ctl("status")["load"]["sessions"] == 0, 15, "sessions to end")
             run(n // 3)
             before = figures()
             run(n)
