@@ -270,6 +270,7 @@ class PeerSession(socketserver.StreamRequestHandler):
 
     def handle(self):
         server = self.server
+        self.is_tls = False
         with server.lock:
             server.n_connections += 1
             server.n_open += 1
@@ -279,6 +280,8 @@ class PeerSession(socketserver.StreamRequestHandler):
         except (ConnectionError, OSError):
             pass
         finally:
+            if self.is_tls:
+                self.request.close()
             with server.lock:
                 server.n_open -= 1
 
@@ -293,7 +296,6 @@ class PeerSession(socketserver.StreamRequestHandler):
         self.is_tls = True
 
     def dialogue(self):
-        self.is_tls = False
         self.reset()
         self.answer("banner")
         while True:

@@ -2,14 +2,12 @@
 """250 means it is on the disk: kill -9 at random points while mail flows both
 ways, full spools, clean stops."""
 
-import hashlib
 import os
-import random
 import smtplib
-import threading
 import time
 import unittest
 
+import storm
 from harness import Flyball, Peer, Provider, wait_until
 
 CONFIG = """
@@ -35,63 +33,15 @@ providers:
 class KillNine(unittest.TestCase):
     def test_nothing_accepted_is_lost(self):
         n_kills = int(os.environ.get("FLYBALL_KILLS", "50"))
-        seed = int(os.environ.get("FLYBALL_SEED", str(random.randrange(1 << 30))))
+        seed = storm.seed_of_the_day()
         print(f"kill -9: seed {seed}, {n_kills} kills", flush=True)
-        rnd = random.Random(seed)
-        accepted = {}  # unique -> sha256 of the body
-        lock = threading.Lock()
-        stop = threading.Event()
-
-        def sender(k):
-            r = random.Random(seed + k)
-            i = 0
-            while not stop.is_set():
-                try:
-                    with smtplib.SMTP("127.0.0.1", f.port, timeout=5) as c:
-                        while not stop.is_set():
-                            i += 1
-                            name = f"m{k}x{i}"
-                            size = r.choice((10, 300, 3000, 30000, 150000) if i % 10 == 0 else (10, 300, 3000))
-                            body = (name + " ").encode() + bytes(r.choices(b"abcdefgh", k=size)) + b"\r\n"
-                            lines = b"\r\n".join(body[j:j + 900] for j in range(0, len(body) - 2, 900)) + b"\r\n"
-                            c.sendmail(f"s{k}@app.test", [f"{name}@x{i % 3}.test"],
-                                       b"Message-ID: <" + name.encode() + b"@app.test>\r\n\r\n" + lines)
-                            with lock:
-                                accepted[name] = hashlib.sha256(lines).hexdigest()
-                            # Unpaced: mail flows in and out at the kill.
-                except (OSError, smtplib.SMTPException):
-                    time.sleep(0.02)
-
         with Provider(WORLD, store=True) as provider:
-            f = Flyball(CONFIG % ("", provider.port))
-            with f:
-                threads = [threading.Thread(target=sender, args=(k,)) for k in range(6)]
-                for t in threads:
-                    t.start()
-                for _ in range(n_kills):
-                    time.sleep(rnd.uniform(0.02, 0.35))
-                    f.kill9()
-                    f.start()
-                stop.set()
-                for t in threads:
-                    t.join()
-                wait_until(lambda: f.n_queued() == 0, 120, "the queue to drain")
+            with Flyball(CONFIG % ("", provider.port)) as f:
+                accepted = storm.rage(f, n_kills, seed)
                 self.assertEqual(f.stop(), 0)
-                time.sleep(0.3)
-                stored = provider.stored()
-        seen = {}
-        for line in stored:
-            name = line["rcpt"].split("@")[0]
-            seen.setdefault(name, []).append(line["sha256"])
-        missing = [n for n in accepted if n not in seen]
-        damaged = [n for n in accepted if any(h != accepted[n] for h in seen.get(n, []))]
-        doubles = sum(len(v) - 1 for v in seen.values())
-        print(f"kill -9: {len(accepted)} accepted, {len(seen)} arrived, {doubles} twice", flush=True)
-        self.assertEqual(missing, [])
-        self.assertEqual(damaged, [])
-        # Only what was in flight may come twice: at most the route's
-        # connections for each kill.
-        self.assertLessEqual(doubles, n_kills * 8)
+            # Only what was in flight may come twice: at most the route's
+            # connections for each kill.
+            storm.compare(self, accepted, provider.stored(), n_kills * 8)
         self.assertGreater(len(accepted), n_kills)
 
 

@@ -7,7 +7,8 @@ import subprocess
 import time
 import unittest
 
-from harness import Flyball, Peer, Postfix, free_port, has, smtp_sink, stop_process, wait_until
+import storm
+from harness import Flyball, Peer, Postfix, Provider, free_port, has, smtp_sink, stop_process, wait_until
 
 CONFIG = """
 listeners:
@@ -34,6 +35,21 @@ class BehindUs(unittest.TestCase):
                 self.assertTrue(m["data"].endswith(b"\r\n\r\n.dot\r\n..\r\nend\r\n"))
             self.assertEqual(len(f.events("delivered")), 40)
             self.assertIn("queued as", f.events("delivered")[0]["reply"])
+
+
+    def test_kills_while_postfix_delivers(self):
+        """Postfix takes what flyball hands over, and what flyball forgot that it
+        had handed over, once more; the provider behind it counts."""
+        seed, n_kills = storm.seed_of_the_day(), 10
+        print(f"kill -9 before Postfix: seed {seed}, {n_kills} kills", flush=True)
+        with Provider(store=True) as provider, Postfix(f"127.0.0.1:{provider.port}") as postfix, \
+                Flyball(CONFIG % postfix.port) as f:
+            accepted = storm.rage(f, n_kills, seed, n_senders=3)
+
+            def has_all():
+                return set(accepted) <= {l["rcpt"].split("@")[0] for l in provider.stored()}
+            wait_until(has_all, 60, "Postfix to deliver all")
+            storm.compare(self, accepted, provider.stored(), n_kills * 10)
 
 
 @unittest.skipUnless(has("smtp-source"), "needs postfix's smtp-source")
