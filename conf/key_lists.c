@@ -163,7 +163,7 @@ const struct key_type type_rate = {
 /* ---- names ---- */
 
 void
-names_free(struct conf_names *names)
+key_names_free(struct conf_names *names)
 {
 	for (size_t i = 0; i < names->n; i++)
 		free(names->v[i]);
@@ -235,11 +235,11 @@ read_names(struct reader *r, const struct key *k, struct node *n, void *base)
 		names.v[names.n++] = mine;
 	}
 	if (is_good && check_twice(r, v, &names)) {
-		names_free(field);
+		key_names_free(field);
 		*field = names;
 		return true;
 	}
-	names_free(&names);
+	key_names_free(&names);
 	return false;
 }
 
@@ -259,7 +259,7 @@ write_names(const struct key *k, const void *base, struct strbuf *out)
 static void
 fini_names(const struct key *k, void *base)
 {
-	names_free(KEY_FIELD(k, base));
+	key_names_free(KEY_FIELD(k, base));
 }
 
 const struct key_type type_names = {

@@ -45,6 +45,6 @@ bool read_measure(struct reader *r, const struct key *k, struct node *n,
 const char *word_of(const struct key_word *words, int64_t value);
 bool endpoint_parse(const char *text, struct conf_endpoint *out,
     struct err *err_out);
-void names_free(struct conf_names *names);
+void key_names_free(struct conf_names *names);
 
 #endif

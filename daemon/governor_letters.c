@@ -74,7 +74,7 @@ add_scanned(struct governor *g, const struct envelope *e)
 		.due_utc_us = d->due_utc_us,
 		.stream = e->stream,
 		.provider = d->provider,
-		.site = d->site ? d->site : "" };
+		.site = d->site ? d->site : (char *)"" };
 
 	governor_add(g, &a);
 }
