@@ -10,6 +10,7 @@
 #include "conf/base/xalloc.h"
 #include "conf/key_types.h"
 #include "conf/keys_sections.h"
+#include "conf/reply_pattern.h"
 #include "conf/reply_terms.h"
 
 #define MS		  INT64_C(1000)
@@ -212,10 +213,23 @@ check_blame(struct reader *r, struct node *n, char **text)
 static bool
 check_phase(struct reader *r, struct node *n, char **text)
 {
-	if (strcmp(*text, "any") == 0 || phase_parse(*text) >= 0)
+	if (phases_parse(*text) != 0)
 		return true;
 	fail_term(r, n, *text, "phase", phase_at, PHASE_COUNT);
 	return false;
+}
+
+static bool
+check_match(struct reader *r, struct node *n, char **text)
+{
+	struct err why;
+	size_t at;
+	struct reply_pattern *p = reply_pattern_new(*text, false, &at, &why);
+
+	if (p == NULL)
+		reader_fail(r, n, "at its character %zu: %s", at + 1, why.text);
+	reply_pattern_free(p);
+	return p != NULL;
 }
 
 static void
@@ -252,13 +266,17 @@ static const struct key reply_keys[] = {
 	    .text = "What the rule is called in logs and by `flyballctl "
 		    "classify`." },
 	{ "match", &type_text, AT(conf_reply_rule, match),
-	    .flags = KEY_REQUIRED,
+	    .flags = KEY_REQUIRED, .check = check_match,
 	    .text = "A regular expression (PCRE2) that the reply must "
-		    "match." },
+		    "match somewhere, in any case. It sees the reply as it "
+		    "came, lines joined by \\n, and then as one line in lower "
+		    "case with the code at its beginning only: \"550 5.7.1 "
+		    "what it says\"." },
 	{ "phase", &type_text, AT(conf_reply_rule, phase), .initial = "any",
 	    .check = check_phase,
 	    .text = "Where in the conversation: connect, helo, starttls, "
-		    "auth, mail, rcpt, data, eod, or any." },
+		    "auth, mail, rcpt, data, eod, several of them with commas "
+		    "between, or any." },
 	{ "class", &type_text, AT(conf_reply_rule, class),
 	    .flags = KEY_REQUIRED, .check = check_class,
 	    .text = "What such a reply means: ok, rate, reputation-defer, "

@@ -9,82 +9,73 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <yaml.h>
 
 #include "conf/base/strbuf.h"
 #include "conf/base/units.h"
 #include "conf/base/xalloc.h"
 #include "conf/reply_terms.h"
+#include "conf/tree.h"
+
+/* A class of this file only: two rules in one, for 4xx and for 5xx. */
+#define BY_DIGIT "reputation"
 
 static const char embedded[] =
 #include "replies.inc"
     ;
 
-/* A class of this file only: two rules in one, for 4xx and for 5xx. */
-#define BY_DIGIT "reputation"
-
 /* ---- one rule ---- */
 
 static int
-complain(struct err *err_out, const yaml_node_t *node, const char *what,
+complain(struct err *err_out, const struct node *n, const char *what,
     const char *value)
 {
-	return err_set(err_out, "line %zu: %s '%s'", node->start_mark.line + 1,
-	    what, value);
-}
-
-static const char *
-scalar(const yaml_node_t *node)
-{
-	return node->type == YAML_SCALAR_NODE
-	    ? (const char *)node->data.scalar.value
-	    : NULL;
+	return err_set(err_out, "line %u: %s '%s'", n->at.line, what, value);
 }
 
 /* One name or a list of them. */
 static int
-read_names(yaml_document_t *doc, const yaml_node_t *node,
-    struct conf_names *names)
+read_names(const struct node *n, struct conf_names *names)
 {
-	yaml_node_item_t *item, *end;
+	bool is_one = n->kind == NODE_SCALAR;
+	size_t count = is_one ? 1 : n->n;
 
-	if (node->type == YAML_SCALAR_NODE) {
-		names->v = xcalloc(1, sizeof(*names->v));
-		names->v[names->n++] = xstrdup(scalar(node));
-		return 0;
-	}
-	if (node->type != YAML_SEQUENCE_NODE)
+	if ((!is_one && n->kind != NODE_LIST) || count == 0)
 		return -1;
-	item = node->data.sequence.items.start;
-	end = node->data.sequence.items.top;
-	names->v = xcalloc((size_t)(end - item), sizeof(*names->v));
-	for (; item < end; item++) {
-		const char *name = scalar(yaml_document_get_node(doc, *item));
+	names->v = xcalloc(count, sizeof(*names->v));
+	for (size_t i = 0; i < count; i++) {
+		const struct node *item = is_one ? n : n->v[i];
 
-		if (name == NULL)
+		if (item->kind != NODE_SCALAR)
 			return -1;
-		names->v[names->n++] = xstrdup(name);
+		names->v[names->n++] = xstrdup(item->text);
 	}
 	return 0;
 }
 
-/* One pattern, or a list of which one must match. */
+static void
+names_fini(struct conf_names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->v[i]);
+	free(names->v);
+}
+
+/* One pattern, or a list of which one must match. NULL: neither. */
 static char *
-read_match(yaml_document_t *doc, const yaml_node_t *node)
+read_match(const struct node *n)
 {
 	struct conf_names names = { 0 };
 	struct strbuf all = { 0 };
-	bool is_good = read_names(doc, node, &names) == 0 && names.n > 0;
+	bool is_good = read_names(n, &names) == 0;
 
 	for (size_t i = 0; i < names.n; i++) {
 		strbuf_adds(&all, i > 0 ? "|" : "");
 		strbuf_adds(&all, names.v[i]);
-		free(names.v[i]);
 	}
-	free(names.v);
+	names_fini(&names);
 	if (is_good)
 		return strbuf_take(&all);
 	strbuf_fini(&all);
@@ -92,12 +83,9 @@ read_match(yaml_document_t *doc, const yaml_node_t *node)
 }
 
 static int
-read_pair(yaml_document_t *doc, const yaml_node_pair_t *pair,
-    struct conf_reply_rule *rule, struct err *err_out)
+read_member(const struct node *n, struct conf_reply_rule *rule,
+    struct err *err_out)
 {
-	const yaml_node_t *node = yaml_document_get_node(doc, pair->value);
-	const char *key = scalar(yaml_document_get_node(doc, pair->key));
-	const char *value = scalar(node);
 	struct {
 		const char *key;
 		char **field;
@@ -109,64 +97,69 @@ read_pair(yaml_document_t *doc, const yaml_node_pair_t *pair,
 		{ "code", &rule->code },
 	};
 
-	if (key == NULL)
-		return complain(err_out, node, "a key that is no word near",
-		    value != NULL ? value : "");
-	if (strcmp(key, "provider") == 0)
-		return read_names(doc, node, &rule->providers) == 0
+	if (strcmp(n->key, "match") == 0) {
+		rule->match = read_match(n);
+		return rule->match != NULL
 		    ? 0
-		    : complain(err_out, node, "no list of names:", key);
-	if (strcmp(key, "match") == 0 && rule->match == NULL) {
-		rule->match = read_match(doc, node);
-		return rule->match != NULL ?
-		    0 :
-		    complain(err_out, node, "no pattern:", key);
+		    : complain(err_out, n, "no pattern:", n->key);
 	}
-	if (value == NULL)
-		return complain(err_out, node, "not one value:", key);
-	if (strcmp(key, "pause") == 0)
-		return units_parse_duration(value, &rule->pause_us, err_out);
-	if (strcmp(key, "final") == 0) {
-		rule->final = strcmp(value, "true") == 0;
+	if (strcmp(n->key, "provider") == 0)
+		return read_names(n, &rule->providers) == 0
+		    ? 0
+		    : complain(err_out, n, "no names:", n->key);
+	if (n->kind != NODE_SCALAR)
+		return complain(err_out, n, "not one value:", n->key);
+	if (strcmp(n->key, "pause") == 0)
+		return units_parse_duration(n->text, &rule->pause_us, err_out);
+	if (strcmp(n->key, "final") == 0) {
+		rule->final = strcmp(n->text, "true") == 0;
 		return 0;
 	}
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		if (strcmp(key, texts[i].key) == 0 && *texts[i].field == NULL) {
-			*texts[i].field = xstrdup(value);
+		if (strcmp(n->key, texts[i].key) == 0) {
+			*texts[i].field = xstrdup(n->text);
 			return 0;
 		}
-	return complain(err_out, node, "unknown or repeated key", key);
+	return complain(err_out, n, "unknown key", n->key);
 }
 
 static int
-read_rule(yaml_document_t *doc, const yaml_node_t *node,
-    struct conf_reply_rule *rule, struct err *err_out)
+check_rule(const struct node *n, const struct conf_reply_rule *rule,
+    struct err *err_out)
 {
-	yaml_node_pair_t *pair;
+	bool is_split;
 
+	if (rule->name == NULL || rule->match == NULL || rule->class == NULL)
+		return complain(err_out, n, "no name, match or class:",
+		    rule->name != NULL ? rule->name : "");
+	is_split = strcmp(rule->class, BY_DIGIT) == 0;
+	if (!is_split && reply_class_parse(rule->class) < 0)
+		return complain(err_out, n, "no class", rule->class);
+	if (is_split && rule->code != NULL)
+		return complain(err_out, n, "by digit, but code", rule->code);
+	if (*rule->blame != '\0' && blame_parse(rule->blame) < 0)
+		return complain(err_out, n, "no blame", rule->blame);
+	if (phases_parse(rule->phase) == 0)
+		return complain(err_out, n, "no phase", rule->phase);
+	return 0;
+}
+
+static int
+read_rule(const struct node *n, struct conf_reply_rule *rule,
+    struct err *err_out)
+{
 	rule->final = -1;
-	rule->where = xasprintf("replies.yaml:%zu", node->start_mark.line + 1);
-	if (node->type != YAML_MAPPING_NODE)
-		return complain(err_out, node, "not a rule", "");
-	for (pair = node->data.mapping.pairs.start;
-	     pair < node->data.mapping.pairs.top; pair++)
-		if (read_pair(doc, pair, rule, err_out) != 0)
+	rule->where = xasprintf("replies.yaml:%u:%u", n->at.line, n->at.column);
+	if (n->kind != NODE_MAP)
+		return complain(err_out, n, "not a rule", "");
+	for (size_t i = 0; i < n->n; i++)
+		if (read_member(n->v[i], rule, err_out) != 0)
 			return -1;
 	if (rule->phase == NULL)
 		rule->phase = xstrdup("any");
 	if (rule->blame == NULL)
 		rule->blame = xstrdup("");
-	if (rule->name == NULL || rule->match == NULL || rule->class == NULL)
-		return complain(err_out, node, "no name, match or class:",
-		    rule->name != NULL ? rule->name : "");
-	if (reply_class_parse(rule->class) < 0 &&
-	    (strcmp(rule->class, BY_DIGIT) != 0 || rule->code != NULL))
-		return complain(err_out, node, "no class", rule->class);
-	if (*rule->blame != '\0' && blame_parse(rule->blame) < 0)
-		return complain(err_out, node, "no blame", rule->blame);
-	if (phases_parse(rule->phase) == 0)
-		return complain(err_out, node, "no phase", rule->phase);
-	return 0;
+	return check_rule(n, rule, err_out);
 }
 
 /* ---- all of them ---- */
@@ -197,25 +190,19 @@ split(struct conf_reply_rule *rule, struct conf_reply_rule *second)
 }
 
 static struct conf_reply_rule *
-read_rules(yaml_document_t *doc, size_t *n_out, struct err *err_out)
+read_rules(const struct node *root, size_t *n_out, struct err *err_out)
 {
-	yaml_node_t *root = yaml_document_get_root_node(doc);
 	struct conf_reply_rule *rules;
-	yaml_node_item_t *items;
-	size_t n;
 
-	if (root == NULL || root->type != YAML_SEQUENCE_NODE) {
-		err_set(err_out, "line 1: not a list of rules");
+	if (root->kind != NODE_LIST) {
+		err_set(err_out, "not a list of rules");
 		return NULL;
 	}
-	items = root->data.sequence.items.start;
-	n = (size_t)(root->data.sequence.items.top - items);
-	rules = xcalloc(2 * n + 1, sizeof(*rules));
-	for (size_t i = 0; i < n; i++) {
+	rules = xcalloc(2 * root->n + 1, sizeof(*rules));
+	for (size_t i = 0; i < root->n; i++) {
 		struct conf_reply_rule *rule = &rules[(*n_out)++];
 
-		if (read_rule(doc, yaml_document_get_node(doc, items[i]), rule,
-			err_out) != 0) {
+		if (read_rule(root->v[i], rule, err_out) != 0) {
 			reply_base_free(rules, *n_out);
 			*n_out = 0;
 			return NULL;
@@ -230,22 +217,21 @@ struct conf_reply_rule *
 reply_base_read(const char *text, size_t len, size_t *n_out,
     struct err *err_out)
 {
+	struct mistakes mistakes = { 0 };
+	struct node *root = tree_parse("replies.yaml", text, len, &mistakes);
 	struct conf_reply_rule *rules = NULL;
-	yaml_parser_t parser;
-	yaml_document_t doc;
+	struct strbuf said = { 0 };
 
 	*n_out = 0;
-	if (!yaml_parser_initialize(&parser))
-		abort(); /* out of memory */
-	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-	if (yaml_parser_load(&parser, &doc)) {
-		rules = read_rules(&doc, n_out, err_out);
-		yaml_document_delete(&doc);
+	if (root != NULL && mistakes.n == 0) {
+		rules = read_rules(root, n_out, err_out);
 	} else {
-		err_set(err_out, "line %zu: %s", parser.problem_mark.line + 1,
-		    parser.problem != NULL ? parser.problem : "no YAML");
+		mistakes_write(&mistakes, &said);
+		err_set(err_out, "%s", said.data != NULL ? said.data : "");
 	}
-	yaml_parser_delete(&parser);
+	node_free(root);
+	mistakes_fini(&mistakes);
+	strbuf_fini(&said);
 	return rules;
 }
 
@@ -262,9 +248,7 @@ reply_base_free(struct conf_reply_rule *rules, size_t n)
 		free(r->blame);
 		free(r->where);
 		free(r->code);
-		for (size_t k = 0; k < r->providers.n; k++)
-			free(r->providers.v[k]);
-		free(r->providers.v);
+		names_fini(&r->providers);
 	}
 	free(rules);
 }
@@ -275,7 +259,7 @@ static size_t n_base;
 static void
 base_read(void)
 {
-	struct err err;
+	struct err err = { "" };
 
 	base = reply_base_read(embedded, sizeof(embedded) - 1, &n_base, &err);
 	if (base == NULL)

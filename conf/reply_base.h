@@ -11,7 +11,7 @@
 const struct conf_reply_rule *reply_base(size_t *n_out);
 
 /* The same for rules in any text, as the test of bad ones needs it. NULL with
- * err (a line of its own, "line 3: ...") when it isn't a list of rules. */
+ * err ("line 3: ...") when it isn't a list of rules. */
 struct conf_reply_rule *reply_base_read(const char *text, size_t len,
     size_t *n_out, struct err *err_out);
 void reply_base_free(struct conf_reply_rule *rules, size_t n);

@@ -33,7 +33,7 @@ static const char conf_full[] =
     "    mx: mx.example.net\n"
     "    rate: 10/90m\n"
     "    replies:\n"
-    "      - {match: '^421 \"x\\y\"', class: rate}\n"
+    "      - {match: '^421 \"x\\.y\"', class: rate}\n"
     "      - {name: two, match: \"a\\tb\", class: reputation-defer, "
     "blame: recipient_domain, phase: eod, pause: 90s, final: false}\n"
     "routes:\n"

@@ -83,7 +83,7 @@ every_value_is_in_it(void **state)
 		"    rate: [1/s, 20k/day]\n",
 		"      suspend:\n        for: 2h\n",
 		"    domains: [.xn--exmple-cua.net, example.net]\n",
-		"        match: \"^421 \\\"x\\\\y\\\"\"\n",
+		"        match: \"^421 \\\"x\\\\.y\\\"\"\n",
 		"      - name: mine.replies[0]\n",
 		"        final: false\n",
 		"      rcpt: 10s\n",
