@@ -195,7 +195,8 @@ runtime_new(const struct conf *conf, const struct runtime *old,
 		if (rt->server_tls == NULL)
 			goto fail;
 	}
-	if (check_routes(conf, err_out) < 0 ||
+	rt->rules = reply_rules_new(conf, err_out);
+	if (rt->rules == NULL || check_routes(conf, err_out) < 0 ||
 	    make_sockets(rt, old, n_workers, err_out) < 0)
 		goto fail;
 	return rt;
@@ -221,6 +222,7 @@ runtime_unref(struct runtime *rt)
 	free(rt->sockets);
 	SSL_CTX_free(rt->server_tls);
 	destination_index_free(rt->index);
+	reply_rules_unref(rt->rules);
 	conf_unref(rt->conf);
 	free(rt);
 }

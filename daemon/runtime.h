@@ -6,6 +6,7 @@
 
 #include "conf/conf.h"
 #include "scheduler/destination.h"
+#include "scheduler/reply_rules.h"
 
 /*
  * What one configuration needs to run: the snapshot and all that can fail
@@ -24,6 +25,7 @@ struct runtime {
 	_Atomic int refs;
 	const struct conf *conf;
 	struct destination_index *index;
+	const struct reply_rules *rules;
 	SSL_CTX *server_tls; /* NULL: no certificate given */
 	struct listen_socket **sockets; /* one for each of conf->listeners */
 };

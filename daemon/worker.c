@@ -28,6 +28,7 @@ job_free(struct job *job)
 	if (job == NULL)
 		return;
 	transaction_fini_results(&job->pool.transaction);
+	reply_rules_unref(job->pool.transaction.rules);
 	free(job->pool.transaction.results);
 	free(job->pool.refusal);
 	spool_message_fini(&job->content);
@@ -71,7 +72,7 @@ read_content(void *arg, uint64_t offset, char *buf, size_t len)
 }
 
 static void
-fill_transaction(struct job *job)
+fill_transaction(const struct worker *w, struct job *job)
 {
 	struct transaction *t = &job->pool.transaction;
 	struct delivery *d = &job->content.envelope.deliveries[0];
@@ -83,6 +84,8 @@ fill_transaction(struct job *job)
 	    : d->n_recipients;
 	t->results = xcalloc(t->n_recipients, sizeof(*t->results));
 	t->provider = d->provider;
+	/* A reload may swap the worker's while this one is under way. */
+	t->rules = reply_rules_ref(w->rt->rules);
 	t->body = job->content.body;
 	t->body_len = job->content.body_len;
 	t->body_read = read_content;
@@ -102,7 +105,7 @@ start_job(struct worker *w, struct job *job)
 		give_back(w, job);
 		return;
 	}
-	fill_transaction(job);
+	fill_transaction(w, job);
 	pool_send(w->pool, job->route, &job->pool);
 	tell_connections(w);
 }

@@ -24,7 +24,7 @@ struct reply_answer {
 	enum reply_class class;
 	enum blame blame;
 	bool is_final;	  /* this recipient will never work: bounce */
-	const char *rule; /* that answered; static, or as long as its rules */
+	const char *rule; /* that answered; lives as long as the process */
 	int64_t pause_us; /* that the provider advises; 0 = none */
 };
 

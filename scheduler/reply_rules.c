@@ -11,16 +11,18 @@
  */
 #include "scheduler/reply_rules.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/base/intern.h"
 #include "conf/base/xalloc.h"
 #include "conf/reply_base.h"
 #include "conf/reply_pattern.h"
 #include "scheduler/reply_text.h"
 
 struct rule {
-	char *name;
+	const char *name; /* intern(): answers outlive the rules */
 	struct reply_pattern *pattern;
 	int code_from, code_to;
 	unsigned phases; /* bits */
@@ -42,6 +44,7 @@ struct provider_rules { /* what the operator wrote for one */
 };
 
 struct reply_rules {
+	_Atomic int refs;
 	struct provider_rules *own;
 	size_t n_own;
 	struct rule_list base;
@@ -87,7 +90,7 @@ rule_make(struct rule *r, const struct conf_reply_rule *from, bool is_base,
 	int blame = *from->blame != '\0' ? blame_parse(from->blame)
 					 : (int)reply_class_blame(class);
 
-	r->name = xstrdup(from->name);
+	r->name = intern(from->name);
 	r->code_to = 599;
 	r->phases = phases_parse(from->phase);
 	if (class < 0 || blame < 0 || r->phases == 0 ||
@@ -142,36 +145,12 @@ own_make(struct reply_rules *rules, const struct conf *conf,
 	return 0;
 }
 
-struct reply_rules *
-reply_rules_of(const struct conf *conf, const struct conf_reply_rule *base,
-    size_t n_base, struct err *err_out)
-{
-	struct reply_rules *rules = xcalloc(1, sizeof(*rules));
-
-	if (list_make(&rules->base, base, n_base, true, err_out) != 0 ||
-	    (conf != NULL && own_make(rules, conf, err_out) != 0)) {
-		reply_rules_free(rules);
-		return NULL;
-	}
-	return rules;
-}
-
-struct reply_rules *
-reply_rules_new(const struct conf *conf, struct err *err_out)
-{
-	size_t n_base;
-	const struct conf_reply_rule *base = reply_base(&n_base);
-
-	return reply_rules_of(conf, base, n_base, err_out);
-}
-
 static void
 list_free(struct rule_list *list)
 {
 	for (size_t i = 0; i < list->n; i++) {
 		struct rule *r = &list->v[i];
 
-		free(r->name);
 		reply_pattern_free(r->pattern);
 		for (size_t k = 0; k < r->providers.n; k++)
 			free(r->providers.v[k]);
@@ -180,11 +159,9 @@ list_free(struct rule_list *list)
 	free(list->v);
 }
 
-void
-reply_rules_free(struct reply_rules *rules)
+static void
+rules_free(struct reply_rules *rules)
 {
-	if (rules == NULL)
-		return;
 	for (size_t i = 0; i < rules->n_own; i++) {
 		free(rules->own[i].provider);
 		list_free(&rules->own[i].list);
@@ -192,6 +169,48 @@ reply_rules_free(struct reply_rules *rules)
 	free(rules->own);
 	list_free(&rules->base);
 	free(rules);
+}
+
+const struct reply_rules *
+reply_rules_of(const struct conf *conf, const struct conf_reply_rule *base,
+    size_t n_base, struct err *err_out)
+{
+	struct reply_rules *rules = xcalloc(1, sizeof(*rules));
+
+	rules->refs = 1;
+	if (list_make(&rules->base, base, n_base, true, err_out) != 0 ||
+	    (conf != NULL && own_make(rules, conf, err_out) != 0)) {
+		rules_free(rules);
+		return NULL;
+	}
+	return rules;
+}
+
+const struct reply_rules *
+reply_rules_new(const struct conf *conf, struct err *err_out)
+{
+	size_t n_base;
+	const struct conf_reply_rule *base = reply_base(&n_base);
+
+	return reply_rules_of(conf, base, n_base, err_out);
+}
+
+/* Only the count of what nobody may change is changed. */
+const struct reply_rules *
+reply_rules_ref(const struct reply_rules *rules)
+{
+	if (rules != NULL)
+		atomic_fetch_add(&((struct reply_rules *)rules)->refs, 1);
+	return rules;
+}
+
+void
+reply_rules_unref(const struct reply_rules *rules)
+{
+	struct reply_rules *r = (struct reply_rules *)rules;
+
+	if (r != NULL && atomic_fetch_sub(&r->refs, 1) == 1)
+		rules_free(r);
 }
 
 /* ---- asking ---- */
@@ -265,7 +284,7 @@ reply_rules_ask(const struct reply_rules *rules, const struct reply_fact *fact)
 	char plain[REPLY_TEXT_SIZE];
 	size_t len;
 
-	if (fact->code >= 200 && fact->code < 400)
+	if (rules == NULL || (fact->code >= 200 && fact->code < 400))
 		return reply_classify(fact);
 	own = own_of(rules, fact->provider);
 	len = reply_text_plain(fact, plain);

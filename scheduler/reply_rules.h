@@ -15,23 +15,25 @@
  * lower case, codes only at its beginning ("550 5.7.1 text"), accents taken
  * off; so neither line breaks nor repeated codes need a thought.
  *
- * Immutable once made; any thread may ask. It keeps nothing of the
- * configuration that it was made from.
+ * Immutable once made, reference-counted; any thread may ask. It keeps nothing
+ * of the configuration that it was made from.
  */
 struct reply_rules;
 
 /* `conf` may be NULL: built-in rules only. NULL is returned for a pattern that
  * doesn't compile; err then says where: "file:line:column: ...". */
-struct reply_rules *reply_rules_new(const struct conf *conf,
+const struct reply_rules *reply_rules_new(const struct conf *conf,
     struct err *err_out);
-void reply_rules_free(struct reply_rules *rules); /* NULL is fine */
+const struct reply_rules *reply_rules_ref(const struct reply_rules *rules);
+void reply_rules_unref(const struct reply_rules *rules); /* NULL is fine */
 
-/* The rule's name in the answer lives as long as the rules. */
+/* The rule's name in the answer lives as long as the process. `rules` may be
+ * NULL: by the code alone. */
 struct reply_answer reply_rules_ask(const struct reply_rules *rules,
     const struct reply_fact *fact);
 
 /* Made from any list of rules, in place of the built-in ones. */
-struct reply_rules *reply_rules_of(const struct conf *conf,
+const struct reply_rules *reply_rules_of(const struct conf *conf,
     const struct conf_reply_rule *base, size_t n_base, struct err *err_out);
 
 #endif

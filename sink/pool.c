@@ -25,6 +25,7 @@
 
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
+#include "scheduler/reply_text.h"
 #include "sink/stream.h"
 #include "sink/tls.h"
 
@@ -123,6 +124,20 @@ on_finished(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The permit wasn't used: MAIL was never written. */
+static struct reply_answer
+answer_of_refusal(const struct pool_job *job)
+{
+	char enhanced[16];
+	struct reply_fact fact = { .phase = job->refusal_phase,
+		.code = job->refusal_code,
+		.text = job->refusal,
+		.provider = job->transaction.provider };
+
+	reply_text_code(job->refusal, enhanced);
+	fact.enhanced = enhanced;
+	return reply_rules_ask(job->transaction.rules, &fact);
+}
+
 static void
 finish_unused(struct conn *c, bool is_unreachable, enum phase phase, int code,
     const char *why)
@@ -136,6 +151,7 @@ finish_unused(struct conn *c, bool is_unreachable, enum phase phase, int code,
 	job->refusal_code = code;
 	free(job->refusal);
 	job->refusal = xstrdup(why);
+	job->refusal_answer = answer_of_refusal(job);
 	finish_job(c->way->pool, job);
 }
 

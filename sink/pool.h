@@ -28,6 +28,7 @@ struct pool_job {
 	int refusal_code;
 	char *refusal; /* malloc'd or NULL */
 	enum phase refusal_phase;
+	struct reply_answer refusal_answer; /* what it means */
 	void *arg;
 };
 

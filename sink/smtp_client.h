@@ -9,7 +9,7 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/conf.h"
-#include "scheduler/reply_class.h"
+#include "scheduler/reply_rules.h"
 #include "sink/envelope.h"
 
 /*
@@ -61,6 +61,7 @@ struct transaction {
 	size_t n_recipients;
 	struct rcpt_result *results; /* n_recipients, filled in */
 	const char *provider;	     /* for the classifier */
+	const struct reply_rules *rules; /* the same; NULL: by code alone */
 	/* The content, CRLF line ends, not dot-stuffed: in memory, or read in
 	 * pieces by body_read when body is NULL (-1 = our own disk failed). */
 	const char *body;

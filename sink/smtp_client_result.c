@@ -15,9 +15,10 @@
 
 /* The only place that asks what a reply means. */
 static enum rcpt_fate
-judge(const struct reply_fact *fact, struct reply_answer *answer_out)
+judge(const struct transaction *t, const struct reply_fact *fact,
+    struct reply_answer *answer_out)
 {
-	*answer_out = reply_classify(fact);
+	*answer_out = reply_rules_ask(t->rules, fact);
 	if (fact->code / 100 == 2)
 		return FATE_DELIVERED;
 	return answer_out->is_final ? FATE_FAILED : FATE_DEFERRED;
@@ -67,7 +68,7 @@ client_give_result(struct smtp_client *c, size_t i,
 {
 	struct transaction *t = c->course.t;
 	struct reply_answer answer;
-	enum rcpt_fate fate = judge(fact, &answer);
+	enum rcpt_fate fate = judge(t, fact, &answer);
 
 	set_result(&t->results[i], fate, fact, &answer);
 }
@@ -97,7 +98,7 @@ client_give_all(struct smtp_client *c, const struct reply_fact *fact)
 {
 	struct transaction *t = c->course.t;
 	struct reply_answer answer;
-	enum rcpt_fate fate = judge(fact, &answer);
+	enum rcpt_fate fate = judge(t, fact, &answer);
 
 	for (size_t i = 0; i < t->n_recipients; i++)
 		if (client_is_open(t, i))
@@ -111,7 +112,7 @@ client_give_untried(struct smtp_client *c, size_t i,
 	struct transaction *t = c->course.t;
 	struct reply_answer answer;
 
-	judge(fact, &answer);
+	judge(t, fact, &answer);
 	set_result(&t->results[i], FATE_UNTRIED, fact, &answer);
 }
 
@@ -143,7 +144,7 @@ client_give_disk_failure(struct smtp_client *c)
 	    client_fact_of_ours(c, 0, "", "our spool couldn't be read");
 	struct reply_answer answer;
 
-	judge(&fact, &answer);
+	judge(t, &fact, &answer);
 	answer.blame = BLAME_NOBODY;
 	for (size_t i = 0; i < t->n_recipients; i++)
 		if (client_is_open(t, i))

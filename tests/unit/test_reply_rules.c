@@ -21,7 +21,7 @@
 #include "conf/reply_base.h"
 #include "scheduler/reply_text.h"
 
-static struct reply_rules *rules; /* the built-in ones */
+static const struct reply_rules *rules; /* the built-in ones */
 
 static int
 make_rules(void **state)
@@ -39,7 +39,7 @@ static int
 drop_rules(void **state)
 {
 	(void)state;
-	reply_rules_free(rules);
+	reply_rules_unref(rules);
 	return 0;
 }
 
@@ -395,17 +395,15 @@ own_ask(struct own *o, const char *provider, enum phase phase,
     const char *reply)
 {
 	struct err err = { "" };
-	struct reply_rules *r = reply_rules_new(&o->conf, &err);
+	const struct reply_rules *r = reply_rules_new(&o->conf, &err);
 	struct reply_answer a;
 
 	if (r == NULL)
 		fail_msg("%s", err.text);
 	a = ask_of(r, provider, phase, reply);
-	if (strcmp(a.rule, o->rule.name) == 0)
-		a.rule = o->rule.name; /* outlives r */
-	else
+	reply_rules_unref(r);
+	if (strcmp(a.rule, o->rule.name) != 0) /* it outlives r */
 		a.rule = "another";
-	reply_rules_free(r);
 	return a;
 }
 
