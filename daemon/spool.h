@@ -60,8 +60,26 @@ struct spool_rcpt {
 	char *reply; /* malloc'd or NULL; the spool frees it */
 };
 
+/*
+ * What the governor remembers beside the mail (counts, stages, pauses): bytes
+ * under a key, written in the commit of the request that brings them.
+ */
+#define SPOOL_FACT_KEY_MAX 500
+struct spool_fact {
+	struct spool_fact *next;
+	uint32_t key_len, value_len;
+	bool is_removed;
+	char bytes[]; /* the key, then the value */
+};
+/* value NULL: what stands under the key goes. */
+struct spool_fact *spool_fact_new(const void *key, size_t key_len,
+    const void *value, size_t value_len);
+
 struct spool_request {
-	enum { SPOOL_SUBMIT, SPOOL_SETTLE } kind;
+	/* FACTS brings nothing else; as SETTLE it isn't given up when the disk
+	 * fails. */
+	enum { SPOOL_SUBMIT, SPOOL_SETTLE, SPOOL_FACTS } kind;
+	struct spool_fact *facts; /* a list; the spool frees it */
 	/* SUBMIT: the spool gives envelope.id, takes envelope and body. */
 	struct envelope envelope;
 	struct body *body;
@@ -113,6 +131,11 @@ struct spool *spool_open(const struct conf *conf, const struct spool_ops *ops,
 /* Calls ops.added for every stored delivery in order of arrival; before
  * spool_start(). */
 int spool_scan(struct spool *spool, struct err *err_out);
+/* Every fact in the order of keys; before spool_start(). The bytes are lent. */
+int spool_facts_each(struct spool *spool,
+    void (*each)(const void *key, size_t key_len, const void *value,
+	size_t value_len, void *arg),
+    void *arg, struct err *err_out);
 int spool_start(struct spool *spool, struct err *err_out);
 void spool_stop(struct spool *spool); /* commits what is queued, joins */
 void spool_close(struct spool *spool);

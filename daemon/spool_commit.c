@@ -192,10 +192,14 @@ apply_all(struct turn *t, struct spool_request *list, bool is_full)
 	for (struct spool_request *q = list; rc == 0 && q; q = q->next) {
 		if (q->kind == SPOOL_SETTLE)
 			rc = settle(t, q);
+		else if (q->kind == SPOOL_FACTS)
+			;
 		else if (is_full)
 			refuse(q, SPOOL_FULL, "the database is full");
 		else
 			rc = submit(t, q);
+		if (rc == 0)
+			rc = facts_put(t, q->facts);
 		spool_step("request written");
 	}
 	return rc;
@@ -323,7 +327,7 @@ hold(struct spool *spool, struct spool_request *list, const char *why)
 		struct spool_request *q = list;
 
 		list = q->next;
-		if (q->kind == SPOOL_SETTLE) {
+		if (q->kind != SPOOL_SUBMIT) {
 			keep(spool, q);
 			continue;
 		}

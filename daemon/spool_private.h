@@ -59,7 +59,7 @@ struct store {
 	pthread_rwlock_t lock; /* for writing: the environment is replaced */
 	struct spool_reader *readers;
 	MDB_env *env; /* NULL: couldn't be opened again */
-	MDB_dbi meta, mail;
+	MDB_dbi meta, mail, fact;
 	char *path;
 	int fd; /* of the data file, for preallocation and sync */
 	size_t map_bytes;
@@ -145,6 +145,11 @@ int record_has_file(const struct store *st, MDB_txn *txn, uint64_t id,
     bool *has_out);
 /* Left alone when there is none. */
 int record_newest(const struct store *st, MDB_txn *txn, uint64_t *id_out);
+
+/* ---- spool_fact.c: what the governor remembers ---- */
+/* LMDB's code. */
+int facts_put(struct turn *t, const struct spool_fact *list);
+void facts_free(struct spool_fact *list);
 
 /* ---- spool_scan.c ---- */
 /* Counts what there is, and calls `added` where it isn't NULL. */

@@ -4,6 +4,7 @@
  *
  *	meta	name -> value (schema, next id)
  *	mail	messages, deliveries and contents: spool_record.c
+ *	fact	what the governor remembers: spool_fact.c
  *
  * Here it is opened, given room, and opened again when a commit failed. The
  * writer calls what changes things; readers come in through
@@ -120,7 +121,8 @@ open_databases(struct store *st, MDB_txn *txn)
 	const struct {
 		const char *name;
 		MDB_dbi *dbi;
-	} rows[] = { { "meta", &st->meta }, { "mail", &st->mail } };
+	} rows[] = { { "meta", &st->meta }, { "mail", &st->mail },
+		{ "fact", &st->fact } };
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		int rc =
