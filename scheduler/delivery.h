@@ -34,6 +34,7 @@ struct delivery {
 		struct {		/* IN_FLIGHT */
 			struct lane *lane;
 			uint32_t n_granted;
+			uint32_t epoch; /* of the lane's speed, then */
 		} flight;
 	};
 	uint32_t attempts;

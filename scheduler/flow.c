@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/sched_private.h"
+#include "scheduler/lane_adapt.h"
 
 /* ---- life ---- */
 
@@ -238,6 +238,7 @@ delivery_fly(struct sched *s, struct delivery *d, struct lane *l,
 	d->state = DELIVERY_IN_FLIGHT;
 	d->flight.lane = l;
 	d->flight.n_granted = n_granted;
+	d->flight.epoch = adapt_epoch(&l->adapt->speed);
 	d->flow->n_in_flight++;
 	s->n_in_flight++;
 }
@@ -248,6 +249,7 @@ delivery_move(struct sched *s, struct delivery *d, struct flow *to)
 	enum delivery_state state = (enum delivery_state)d->state;
 	struct lane *l = d->flight.lane;
 	uint32_t n_granted = d->flight.n_granted;
+	uint32_t epoch = d->flight.epoch;
 	int64_t due_us = d->retry.key;
 
 	delivery_leave(s, d);
@@ -263,6 +265,7 @@ delivery_move(struct sched *s, struct delivery *d, struct flow *to)
 		break;
 	case DELIVERY_IN_FLIGHT:
 		delivery_fly(s, d, l, n_granted);
+		d->flight.epoch = epoch;
 		break;
 	}
 }

@@ -20,6 +20,8 @@ static const char *const names[GATE_COUNT] = {
 	[GATE_PAUSE] = "pause",
 	[GATE_NEXT_HOP] = "next-hop",
 	[GATE_RETRY] = "retry",
+	[GATE_ADAPTED] = "adapted",
+	[GATE_SUSPENDED] = "suspended",
 };
 
 const char *

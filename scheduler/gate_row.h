@@ -27,6 +27,9 @@ struct gate_row {
 	void (*say)(const struct gate_ask *ask, struct gate_view *view);
 };
 
+/* A span as a person would say it: no microseconds. */
+const char *gate_span(int64_t us, char out[UNITS_TEXT_SIZE]);
+
 extern const struct gate_row gate_rows[];
 extern const size_t n_gate_rows;
 

@@ -14,14 +14,15 @@
 #include <stdio.h>
 
 #include "conf/base/units.h"
+#include "scheduler/gate_adapt.h"
+#include "scheduler/lane_adapt.h"
 
 #define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 /* ---- words ---- */
 
-/* A span as a person would say it: no microseconds. */
-static const char *
-span(int64_t us, char out[UNITS_TEXT_SIZE])
+const char *
+gate_span(int64_t us, char out[UNITS_TEXT_SIZE])
 {
 	int64_t step_us = us < 10000000 ? 1000 : 1000000;
 
@@ -41,7 +42,7 @@ until(const struct gate_ask *ask, int64_t until_us, const char *never,
 	if (until_us == INT64_MAX)
 		return never;
 	snprintf(out, size, "for another %s",
-	    span(until_us - ask->now_us, text));
+	    gate_span(until_us - ask->now_us, text));
 	return out;
 }
 
@@ -182,7 +183,8 @@ next_hop_say(const struct gate_ask *ask, struct gate_view *view)
 		SAY(view,
 		    "%s of route %s can't be reached; tried again in %s"
 		    "%s%s",
-		    hop, r->name, span(r->down.until_us - ask->now_us, text),
+		    hop, r->name,
+		    gate_span(r->down.until_us - ask->now_us, text),
 		    r->down.why[0] ? ": " : "", r->down.why);
 	else if (is_probed(r))
 		SAY(view,
@@ -200,9 +202,9 @@ static int64_t
 route_connections_when(const struct gate_ask *ask)
 {
 	const struct route *r = ask->route;
+	unsigned limit = route_connections(r);
 
-	return r->connections > 0 && r->in_flight >= r->connections ? INT64_MAX
-								    : INT64_MIN;
+	return limit > 0 && r->in_flight >= limit ? INT64_MAX : INT64_MIN;
 }
 
 static int64_t
@@ -216,8 +218,9 @@ route_connections_charge(const struct gate_ask *ask)
 {
 	struct route *r = ask->route;
 
-	if (++r->in_flight == r->connections)
+	if (++r->in_flight == route_connections(r))
 		r->full_since_us = ask->now_us;
+	conn_cap_used(&r->adapt->cap, r->in_flight);
 }
 
 static void
@@ -229,9 +232,14 @@ route_connections_release(const struct gate_ask *ask)
 
 static void
 connections_say(struct gate_view *view, const char *whose, const char *name,
-    unsigned used, unsigned limit)
+    unsigned used, unsigned limit, unsigned configured)
 {
-	if (limit == 0)
+	if (limit != configured)
+		SAY(view,
+		    "%s %s uses %u of %u connections, reduced from %u after "
+		    "refusals",
+		    whose, name, used, limit, configured);
+	else if (limit == 0)
 		SAY(view, "%s %s uses %u connections, without a limit", whose,
 		    name, used);
 	else
@@ -244,18 +252,16 @@ static void
 route_connections_say(const struct gate_ask *ask, struct gate_view *view)
 {
 	connections_say(view, "route", ask->route->name, ask->route->in_flight,
-	    ask->route->connections);
+	    route_connections(ask->route), ask->route->connections);
 }
 
 static int64_t
 lane_connections_when(const struct gate_ask *ask)
 {
 	const struct lane *l = ask->lane;
+	unsigned limit = lane_connections(l);
 
-	return l->limits.connections > 0 &&
-		l->in_flight >= l->limits.connections
-	    ? INT64_MAX
-	    : INT64_MIN;
+	return limit > 0 && l->in_flight >= limit ? INT64_MAX : INT64_MIN;
 }
 
 static int64_t
@@ -269,8 +275,9 @@ lane_connections_charge(const struct gate_ask *ask)
 {
 	struct lane *l = ask->lane;
 
-	if (++l->in_flight == l->limits.connections)
+	if (++l->in_flight == lane_connections(l))
 		l->full_since_us = ask->now_us;
+	conn_cap_used(&l->adapt->cap, l->in_flight);
 }
 
 static void
@@ -284,7 +291,7 @@ static void
 lane_connections_say(const struct gate_ask *ask, struct gate_view *view)
 {
 	connections_say(view, "lane", ask->lane->name, ask->lane->in_flight,
-	    ask->lane->limits.connections);
+	    lane_connections(ask->lane), ask->lane->limits.connections);
 }
 
 /* ---- rates ---- */
@@ -362,7 +369,7 @@ rate_say(const struct gate_ask *ask, struct gate_view *view)
 	SAY(view, "%s's rate of %s%s is used up; %s in %s", l->dest->name,
 	    units_format_rate(&b->rate, rate),
 	    l->override != NULL ? ", set by the operator," : "", next,
-	    span(due_us - ask->now_us, wait));
+	    gate_span(due_us - ask->now_us, wait));
 }
 
 /* ---- the delivery's own time ---- */
@@ -414,7 +421,7 @@ retry_say(const struct gate_ask *ask, struct gate_view *view)
 	else
 		SAY(view, "%llu deferred, the first is tried again in %s",
 		    (unsigned long long)n_deferred,
-		    span(first_us - ask->now_us, text));
+		    gate_span(first_us - ask->now_us, text));
 }
 
 /* ---- the table ---- */
@@ -465,6 +472,14 @@ const struct gate_row gate_rows[] = {
 	    .say = provider_pause_say,
 	},
 	{
+	    .gate = GATE_SUSPENDED,
+	    .scope = SCOPE_LANE,
+	    .when = suspended_when,
+	    .since = suspended_since,
+	    .because = suspended_because,
+	    .say = suspended_say,
+	},
+	{
 	    .gate = GATE_CONNECTIONS,
 	    .scope = SCOPE_LANE,
 	    .when = lane_connections_when,
@@ -482,6 +497,16 @@ const struct gate_row gate_rows[] = {
 	    .charge = rate_charge,
 	    .give_back = rate_give_back,
 	    .say = rate_say,
+	},
+	{
+	    .gate = GATE_ADAPTED,
+	    .scope = SCOPE_LANE,
+	    .depth = adapted_depth,
+	    .when = adapted_when,
+	    .since = adapted_since,
+	    .charge = adapted_charge,
+	    .give_back = adapted_give_back,
+	    .say = adapted_say,
 	},
 	{
 	    .gate = GATE_PAUSE,

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/sched_private.h"
+#include "scheduler/lane_adapt.h"
 
 /* How long an unused site's lane is kept: so long that an operator sees it,
  * and an hour when a refusal is remembered. */
@@ -101,6 +101,8 @@ keep_until(struct sched *s, struct lane *l)
 	full_us = bucket_set_full_at(&l->buckets, s->now_us);
 	keep_us = l->used_us +
 	    (l->stats.last_refusal != NULL ? REFUSAL_KEEP_US : IDLE_KEEP_US);
+	if (lane_adapt_keep_us(l) > keep_us)
+		keep_us = lane_adapt_keep_us(l);
 	return full_us > keep_us ? full_us : keep_us;
 }
 
@@ -125,11 +127,21 @@ lane_wake(struct sched *s, struct lane *l)
 /* ---- life ---- */
 
 void
-lane_limit(struct sched *s, struct lane *l)
+lane_limit_depth(struct sched *s, struct lane *l)
 {
 	struct gate_ask ask = { .s = s, .route = l->route, .lane = l };
-	int64_t depth;
+	int64_t depth = gates_depth(&ask);
 
+	l->most = l->limits.recipients_per_message > 0
+	    ? (int64_t)l->limits.recipients_per_message
+	    : INT64_MAX;
+	if (depth < l->most)
+		l->most = depth;
+}
+
+void
+lane_limit(struct sched *s, struct lane *l)
+{
 	if (l->route->conf == NULL || l->dest->provider->conf == NULL)
 		return; /* only its deliveries in flight are left */
 	l->limits = conf_lane_limits(l->route->conf, l->dest->provider->conf);
@@ -143,12 +155,8 @@ lane_limit(struct sched *s, struct lane *l)
 	else
 		bucket_set_change(&l->buckets, &l->limits.rates,
 		    l->limits.burst, s->now_us);
-	depth = gates_depth(&ask);
-	l->most = l->limits.recipients_per_message > 0
-	    ? (int64_t)l->limits.recipients_per_message
-	    : INT64_MAX;
-	if (depth < l->most)
-		l->most = depth;
+	lane_adapt_configure(s, l);
+	lane_limit_depth(s, l);
 	lane_wake(s, l);
 }
 
@@ -178,6 +186,7 @@ lane_get(struct sched *s, struct route *route, struct dest *dest)
 	DL_APPEND2(dest->lanes, l, dest_prev, dest_next);
 	route->n_lanes++;
 	s->n_lanes++;
+	lane_adapt_new(s, l);
 	override_bind_lane(s, l);
 	pause_bind_lane(s, l);
 	lane_limit(s, l);
@@ -224,6 +233,7 @@ lane_free(struct sched *s, struct lane *l)
 	DL_DELETE2(dest->lanes, l, dest_prev, dest_next);
 	l->route->n_lanes--;
 	s->n_lanes--;
+	lane_adapt_free(s, l);
 	bucket_set_fini(&l->buckets);
 	free(l->stats.last_refusal);
 	free(l->name);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/sched_private.h"
+#include "scheduler/lane_adapt.h"
 
 struct stream *
 stream_find(struct sched *s, const char *name)
@@ -61,6 +61,7 @@ route_load(struct sched *s, const struct conf_route *conf, unsigned index)
 		r = xcalloc(1, sizeof(*r));
 		r->s = s;
 		r->name = xstrdup(conf->name);
+		route_adapt_new(r);
 		HASH_ADD_KEYPTR(hh, s->routes, r->name, strlen(r->name), r);
 	}
 	r->conf = conf;
@@ -164,6 +165,7 @@ route_free(struct sched *s, struct route *r)
 {
 	HASH_DEL(s->routes, r);
 	sched_timer_set(s, &r->down.timer, INT64_MAX);
+	route_adapt_free(s, r);
 	free(r->down.why);
 	free(r->name);
 	free(r);

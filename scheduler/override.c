@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/sched_private.h"
+#include "scheduler/lane_adapt.h"
 
 static struct override *
 override_find(struct sched *s, const char *lane)
@@ -106,6 +106,22 @@ sched_rate_override(struct sched *s, const char *lane, const struct rate *rates,
 	sched_timer_set(s, &o->timer, until_us);
 	l->override = o;
 	lane_limit(s, l);
+	/* The operator's word is newer than what was learned. */
+	lane_adapt_forget(s, l);
+	return 0;
+}
+
+int
+sched_lane_forget(struct sched *s, const char *lane, int64_t now_us,
+    struct err *err_out)
+{
+	struct lane *l;
+
+	sched_clock(s, now_us);
+	l = lane_by_name(s, lane, false);
+	if (l == NULL)
+		return err_set(err_out, "there is no lane \"%s\"", lane);
+	lane_adapt_forget(s, l);
 	return 0;
 }
 

@@ -3,8 +3,9 @@
  * Routes: which of their lanes is served next, and what happens when a next
  * hop can't be reached.
  *
- * A route whose next hop failed is down for a while, doubling from back-off to
- * back-off. Then it is *probed*: one delivery tries it, and while that is in
+ * A route whose next hop failed is down for a while that grows with the outage:
+ * a tenth of it, so that an outage of any length is made at most a tenth
+ * longer, and a long one costs few attempts. Then it is *probed*: one delivery tries it, and while that is in
  * flight the others keep away, so a dead hop costs one time-out, not one for
  * each connection. Failures of connections that were begun before the route
  * went down say nothing new and don't double anything.
@@ -18,7 +19,8 @@
 
 /* As with retries: 20% to either side, so that routes don't return at once. */
 #define BACKOFF_JITTER_PERMILLE 200
-#define BACKOFF_FACTOR_PERMILLE 2000
+/* It is tried again after this part of the outage so far. */
+#define BACKOFF_PART		10
 
 static bool
 has_ready(const struct route *r)
@@ -102,9 +104,12 @@ static int64_t
 backoff_us(struct sched *s, const struct route *r)
 {
 	int64_t max_us = r->conf->backoff.max_us;
-	int64_t wait_us = retry_delay(r->conf->backoff.first_us,
-	    BACKOFF_FACTOR_PERMILLE, max_us, r->down.n_failed);
+	int64_t wait_us = (s->now_us - r->down.since_us) / BACKOFF_PART;
 
+	if (wait_us < r->conf->backoff.first_us)
+		wait_us = r->conf->backoff.first_us;
+	if (wait_us > max_us)
+		wait_us = max_us;
 	wait_us = retry_jitter(&s->rng, wait_us, BACKOFF_JITTER_PERMILLE);
 	if (wait_us > max_us)
 		wait_us = max_us;
@@ -139,6 +144,7 @@ sched_route_down(struct sched *s, unsigned route, const char *why,
 void
 route_works(struct sched *s, struct route *r)
 {
+	r->n_refused = 0;
 	if (r->down.n_failed == 0)
 		return;
 	r->down.n_failed = 0;

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 
 #include "conf/base/xalloc.h"
+#include "scheduler/lane_adapt.h"
 #include "scheduler/retry.h"
-#include "scheduler/sched_private.h"
 
 #define RETRIES_A_TURN 64
 
@@ -69,6 +69,7 @@ sched_free(struct sched *s)
 	names_free(s);
 	pauses_free(s);
 	overrides_free(s);
+	changes_free(s);
 	delivery_map_free(s->map);
 	heap_fini(&s->timed);
 	heap_fini(&s->idle);

@@ -42,13 +42,12 @@ struct sched_delivery {
 	const char *provider; /* conf name */
 	const char *site;     /* domain where provider is `other`, else "" */
 	int64_t expires_us;
-	int64_t due_us; /* not before; <= now: at once */
+	int64_t due_us;	   /* not before; <= now: at once */
 	uint32_t attempts; /* made so far */
 };
 /* A stream or provider that isn't configured (any more) falls to `default` /
  * `other`. */
-void sched_add(
-    struct sched *s, const struct sched_delivery *d, int64_t now_us);
+void sched_add(struct sched *s, const struct sched_delivery *d, int64_t now_us);
 
 /* ---- out ---- */
 enum plan_kind {
@@ -63,11 +62,13 @@ enum gate {
 	GATE_RATE,	  /* provider rates */
 	GATE_CONNECTIONS, /* of the lane */
 	GATE_ROUTE_CONNECTIONS,
-	GATE_PAUSE,    /* by the operator */
-	GATE_NEXT_HOP, /* the route backs off */
-	GATE_RETRY,    /* its own retry time */
+	GATE_PAUSE,	/* by the operator */
+	GATE_NEXT_HOP,	/* the route backs off */
+	GATE_RETRY,	/* its own retry time */
+	GATE_ADAPTED,	/* the speed that the provider was found to bear */
+	GATE_SUSPENDED, /* rejects us, asked for a pause, or is down */
 };
-#define GATE_COUNT 7
+#define GATE_COUNT 9
 const char *gate_name(enum gate g);
 
 struct plan {
@@ -76,10 +77,10 @@ struct plan {
 	uint32_t number;
 	uint32_t n_recipients; /* of the pending ones, to offer now */
 	uint32_t n_pending;
-	uint32_t attempts;	/* before this one */
-	unsigned route;		/* index into the snapshot's routes */
+	uint32_t attempts;		  /* before this one */
+	unsigned route;			  /* index into the snapshot's routes */
 	unsigned messages_per_connection; /* 0 = no limit */
-	const char *lane;	/* "ip-a/gmail"; valid until the next call */
+	const char *lane; /* "ip-a/gmail"; valid until the next call */
 	const char *stream;
 	const char *provider;
 	enum gate gate; /* PLAN_WAIT: what holds the first one due */
@@ -100,7 +101,7 @@ struct verdict {
 	uint32_t n_delivered; /* recipients with each fate */
 	uint32_t n_failed;
 	uint32_t n_deferred;
-	uint32_t n_pending;	/* that stay in this delivery afterwards */
+	uint32_t n_pending; /* that stay in this delivery afterwards */
 	enum settle_next next;
 	/* The reply that speaks for the transaction, for the lane: */
 	enum phase phase;
@@ -108,27 +109,40 @@ struct verdict {
 	enum blame blame;
 	int code;
 	const char *reply; /* raw text, kept as the lane's last refusal */
+	int64_t pause_us;  /* as the provider advises; 0: it doesn't */
+	/* Recipients that this class fell on, where others fared otherwise;
+	 * 0: all that were deferred or failed. */
+	uint32_t n_rate;     /* rate, reputation-defer */
+	uint32_t n_rejected; /* reputation-reject */
 };
 /*
  * Ends a dispatch. Frees its connection; the tokens of recipients that were
  * attempted stay spent. Returns when the delivery is due again (RETRY), or
  * now_us.
  */
-int64_t sched_verdict(
-    struct sched *s, const struct verdict *v, int64_t now_us);
+int64_t sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us);
 /* When `attempts` have been made, the next one is due at: with jitter drawn
  * from the scheduler's seed. */
 int64_t sched_retry_at(struct sched *s, uint32_t attempts, int64_t now_us);
 
 /* The permit wasn't used (connection lost before MAIL): tokens are given
  * back, the delivery goes back first in line, attempts unchanged. */
-void sched_unuse(
-    struct sched *s, uint64_t message, uint32_t number, int64_t now_us);
+void sched_unuse(struct sched *s, uint64_t message, uint32_t number,
+    int64_t now_us);
 
-/* The route's next hop can't be reached: backs off with jitter, doubling from
- * backoff.first to backoff.max; any success ends it. Returns until when. */
-int64_t sched_route_down(
-    struct sched *s, unsigned route, const char *why, int64_t now_us);
+/*
+ * The connection was refused with a reply before MAIL (banner, EHLO): as
+ * sched_unuse, and the reply speaks. For `rate` the route opens fewer
+ * connections; for anything else it backs off. Returns when the route tries
+ * again. Only phase, class, blame, code, reply and pause_us are read.
+ */
+int64_t sched_refused(struct sched *s, const struct verdict *v, int64_t now_us);
+
+/* The route's next hop can't be reached: backs off with jitter, for a tenth of
+ * the outage so far, from backoff.first to backoff.max; any success ends it.
+ * Returns until when. */
+int64_t sched_route_down(struct sched *s, unsigned route, const char *why,
+    int64_t now_us);
 void sched_route_up(struct sched *s, unsigned route, int64_t now_us);
 
 /* ---- the operator ---- */
@@ -137,8 +151,7 @@ int pause_kind_parse(const char *name); /* -1: none */
 const char *pause_kind_name(enum pause_kind kind);
 /* until_us INT64_MAX: until resumed. -1 with a hint when NAME isn't known. */
 int sched_pause(struct sched *s, enum pause_kind kind, const char *name,
-    int64_t until_us, const char *because, int64_t now_us,
-    struct err *err_out);
+    int64_t until_us, const char *because, int64_t now_us, struct err *err_out);
 int sched_resume(struct sched *s, enum pause_kind kind, const char *name,
     int64_t now_us, struct err *err_out);
 /* Overrides the lane's configured rates; n_rates 0 = back to automatic. What
@@ -147,14 +160,54 @@ int sched_rate_override(struct sched *s, const char *lane,
     const struct rate *rates, size_t n_rates, int64_t until_us, int64_t now_us,
     struct err *err_out);
 /* Due now, whatever its retry time; 0 when not queued or in flight. */
-bool sched_retry_now(
-    struct sched *s, uint64_t message, uint32_t number, int64_t now_us);
+bool sched_retry_now(struct sched *s, uint64_t message, uint32_t number,
+    int64_t now_us);
 /* Takes a queued delivery out (bounce, drop). False: unknown or in flight. */
 bool sched_remove(struct sched *s, uint64_t message, uint32_t number);
 
+/* Adaptation forgets what it learned of this lane: its speed, suspension and
+ * connections are as configured. */
+int sched_lane_forget(struct sched *s, const char *lane, int64_t now_us,
+    struct err *err_out);
+
+/* ---- changes of speed, each with its evidence ---- */
+enum change_kind {
+	CHANGE_RATE,
+	CHANGE_CONNECTIONS,
+	CHANGE_SUSPENDED,
+	CHANGE_RESUMED,
+};
+#define CHANGE_KIND_COUNT 4
+const char *change_kind_name(enum change_kind kind);
+
+struct sched_change {
+	enum change_kind kind;
+	int64_t at_us;
+	const char *route;
+	const char *lane; /* "" where it is the whole route's */
+	const char *provider, *site;
+	struct rate from, to; /* unlimited: the configured rates alone */
+	unsigned connections_from, connections_to; /* 0: no limit */
+	const char *state;   /* of speed: "holding", "probing", ... */
+	const char *because; /* of a suspension: "rejected", "advised", ... */
+	int64_t until_us;    /* of a suspension */
+	/* What was answered in the last over_us, in recipients: */
+	int64_t n_accepted, n_refused, over_us;
+	/* The reply that caused it; "" where time did. */
+	enum reply_class class;
+	enum phase phase;
+	int code;
+	const char *reply;
+	bool is_shadow;	 /* nothing was done */
+	unsigned n_lost; /* that nobody asked for in time */
+};
+/* The oldest change that wasn't told yet; its strings are good until the next
+ * call. False: there is none. */
+bool sched_change_next(struct sched *s, struct sched_change *out);
+
 /* ---- sight ---- */
 struct lane_view {
-	const char *name;   /* "ip-a/gmail" or "ip-a/other:example.net" */
+	const char *name; /* "ip-a/gmail" or "ip-a/other:example.net" */
 	const char *route;
 	const char *provider;
 	const char *site;
@@ -164,8 +217,18 @@ struct lane_view {
 	int64_t override_until_us;
 	int64_t tokens; /* that could leave now, all windows; INT64_MAX: any */
 	unsigned in_flight;
-	unsigned connections; /* limit, 0 = none */
-	uint64_t n_queued; /* deliveries that would leave by this lane */
+	unsigned connections; /* limit in force, 0 = none */
+	unsigned connections_configured;
+	/* Adaptation: */
+	struct rate adapted;	 /* unlimited: the configured rates alone */
+	struct rate failed;	 /* the provider's limit as far as known */
+	const char *adapt_state; /* "open", "holding", "probing", ... */
+	bool is_shadow;
+	bool is_suspended;
+	const char *suspended_because; /* "rejected", "advised", "outage" */
+	int64_t suspended_until_us;
+	uint64_t n_shadowed; /* recipients that shadow mode would have held */
+	uint64_t n_queued;   /* deliveries that would leave by this lane */
 	uint64_t n_retrying;
 	uint64_t n_queued_recipients;
 	enum gate gate; /* what holds the first one in line */
@@ -259,7 +322,8 @@ void sched_overrides_each(struct sched *s,
 struct route_view {
 	const char *name;
 	unsigned in_flight;
-	unsigned connections;
+	unsigned connections; /* in force */
+	unsigned connections_configured;
 	bool is_down;
 	int64_t down_until_us;
 	const char *why;

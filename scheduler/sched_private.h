@@ -28,6 +28,9 @@
 
 struct pause;
 struct override;
+struct lane_adapt;
+struct route_adapt;
+struct change;
 
 /* Something that ends or begins at a time: a pause, a back-off, an override. */
 struct timer {
@@ -68,7 +71,9 @@ struct route {
 	struct share share;
 	unsigned n_lanes;
 	unsigned in_flight;
-	unsigned connections; /* limit, 0 = none */
+	unsigned connections; /* configured, 0 = none */
+	struct route_adapt *adapt;
+	unsigned n_refused; /* connections in a row, while others worked */
 	int64_t full_since_us;
 	bool is_serving;
 	bool is_closed; /* its flows go elsewhere */
@@ -149,7 +154,8 @@ struct lane {
 	unsigned in_flight;
 	unsigned n_flows; /* at home here */
 	int64_t full_since_us;
-	int64_t used_us; /* last sent or answered */
+	int64_t used_us;	  /* last sent or answered */
+	struct lane_adapt *adapt; /* never NULL */
 	struct lane_stats stats;
 };
 
@@ -190,6 +196,9 @@ struct sched {
 	struct pause *pauses;
 	struct override *overrides;
 	struct sched_cursor *cursors;
+	struct change *changes;	    /* not told yet */
+	struct change *change_told; /* last */
+	unsigned n_changes, n_changes_lost;
 	uint64_t n_queued, n_deferred, n_in_flight, n_recipients, n_lanes;
 };
 
@@ -239,6 +248,7 @@ void lane_enter(struct sched *s, struct lane *l, enum lane_state state,
 void lane_wake(struct sched *s, struct lane *l);    /* ask its gates again */
 void lane_refresh(struct sched *s, struct lane *l); /* its flows changed */
 void lane_limit(struct sched *s, struct lane *l); /* rates or limits changed */
+void lane_limit_depth(struct sched *s, struct lane *l); /* a gate's depth did */
 void lane_collect(struct sched *s);
 void lanes_each_of(struct sched *s,
     void (*each)(struct sched *s, struct lane *l, void *arg), void *arg);

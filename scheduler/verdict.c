@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * How a dispatch ends: with a verdict, or unused. The lane's statistics, the
- * gates and the route learn from it here, and the delivery goes back to its
- * flow or away. Whom a reply blames is only recorded so far: what each class
- * does to a lane belongs behind lane_learn().
+ * How a dispatch ends: with a verdict, unused, or refused at connect. The
+ * lane's statistics, the gates and the route learn from it here, and the
+ * delivery goes back to its flow or away. What a class does to a lane's speed
+ * is lane_adapt.c's.
  */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf/base/xalloc.h"
+#include "scheduler/lane_adapt.h"
 #include "scheduler/retry.h"
-#include "scheduler/sched_private.h"
 
-#define SLOT_US	   (10 * INT64_C(1000000))
-#define REPLY_KEEP 2048 /* bytes of a refusal; peers may send many lines */
+#define SLOT_US	     (10 * INT64_C(1000000))
+#define REFUSED_MOST 3
+#define REPLY_KEEP   2048 /* bytes of a refusal; peers may send many lines */
 
 /* ---- statistics ---- */
 
@@ -33,14 +34,11 @@ count_delivered(struct lane_stats *st, uint32_t n, int64_t now_us)
 }
 
 static void
-lane_learn(struct lane *l, const struct verdict *v, int64_t now_us)
+count_refusal(struct lane *l, const struct verdict *v, int64_t now_us)
 {
 	const char *reply = v->reply != NULL ? v->reply : "";
 	struct lane_stats *st = &l->stats;
 
-	count_delivered(st, v->n_delivered, now_us);
-	st->n_deferred += v->n_deferred;
-	st->n_failed += v->n_failed;
 	if (v->class == CLASS_OK)
 		return;
 	st->last_refusal_us = now_us;
@@ -48,6 +46,15 @@ lane_learn(struct lane *l, const struct verdict *v, int64_t now_us)
 	st->last_refusal_class = v->class;
 	free(st->last_refusal);
 	st->last_refusal = xstrndup(reply, strnlen(reply, REPLY_KEEP));
+}
+
+static void
+count(struct lane *l, const struct verdict *v, int64_t now_us)
+{
+	count_delivered(&l->stats, v->n_delivered, now_us);
+	l->stats.n_deferred += v->n_deferred;
+	l->stats.n_failed += v->n_failed;
+	count_refusal(l, v, now_us);
 }
 
 /* ---- the end of a dispatch ---- */
@@ -125,6 +132,7 @@ sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us)
 {
 	struct delivery *d;
 	struct lane *l;
+	uint32_t epoch;
 	int64_t due_us;
 
 	sched_clock(s, now_us);
@@ -132,8 +140,10 @@ sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us)
 	if (d == NULL)
 		return s->now_us;
 	l = d->flight.lane;
+	epoch = d->flight.epoch;
 	end_flight(s, d, v->n_delivered + v->n_failed + v->n_deferred);
-	lane_learn(l, v, s->now_us);
+	count(l, v, s->now_us);
+	lane_adapt_learn(s, l, epoch, v);
 	due_us = settle(s, d, v);
 	/* The next hop spoke, so it is there, whatever it said. */
 	if (v->code > 0)
@@ -153,9 +163,40 @@ sched_unuse(struct sched *s, uint64_t message, uint32_t number, int64_t now_us)
 	if (d == NULL)
 		return;
 	l = d->flight.lane;
+	lane_adapt_unused(l, d->flight.epoch);
 	end_flight(s, d, 0);
 	delivery_wait(s, d, PLACE_HEAD);
 	lane_left(s, l);
+}
+
+int64_t
+sched_refused(struct sched *s, const struct verdict *v, int64_t now_us)
+{
+	struct delivery *d;
+	struct route *r;
+	struct lane *l;
+	int64_t due_us = now_us;
+
+	sched_clock(s, now_us);
+	d = find_in_flight(s, v->message, v->number);
+	if (d == NULL)
+		return s->now_us;
+	l = d->flight.lane;
+	r = l->route;
+	lane_adapt_unused(l, d->flight.epoch);
+	end_flight(s, d, 0);
+	count_refusal(l, v, s->now_us);
+	delivery_wait(s, d, PLACE_HEAD);
+	/* With none left, their number isn't what is wrong. */
+	if (v->class == CLASS_RATE && r->in_flight > 0 &&
+	    s->conf->adapt.enabled)
+		lane_adapt_learn_connect(s, l, v);
+	/* While others get through, one that doesn't is chance. */
+	else if (!r->is_gone &&
+	    (r->in_flight == 0 || ++r->n_refused >= REFUSED_MOST))
+		due_us = sched_route_down(s, r->index, v->reply, s->now_us);
+	lane_left(s, l);
+	return due_us;
 }
 
 int64_t

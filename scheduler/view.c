@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/sched_private.h"
+#include "scheduler/lane_adapt.h"
 
 #define SLOT_US (10 * INT64_C(1000000))
 
@@ -89,6 +89,22 @@ view_stats(const struct lane *l, int64_t now_us, struct lane_view *view)
 }
 
 static void
+view_adapt(const struct lane *l, struct lane_view *view)
+{
+	const struct lane_adapt *a = l->adapt;
+
+	view->adapted = rate_in_words(adapt_rate(&a->speed));
+	view->failed = rate_in_words(a->speed.failed);
+	view->adapt_state = adapt_state_name(a->speed.state);
+	view->is_shadow = lane_is_shadow(l);
+	view->is_suspended = a->breaker.state != BREAKER_CLOSED;
+	view->suspended_because =
+	    view->is_suspended ? breaker_why_name(a->breaker.why) : "";
+	view->suspended_until_us = view->is_suspended ? a->breaker.until_us : 0;
+	view->n_shadowed = a->n_shadowed;
+}
+
+static void
 view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 {
 	*view = (struct lane_view){
@@ -101,10 +117,12 @@ view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 		.override_until_us = l->override ? l->override->until_us : 0,
 		.tokens = bucket_set_available(&l->buckets, s->now_us),
 		.in_flight = l->in_flight,
-		.connections = l->limits.connections,
+		.connections = lane_connections(l),
+		.connections_configured = l->limits.connections,
 	};
 	for (size_t i = 0; i < l->limits.rates.n; i++)
 		view->rates[i] = l->limits.rates.v[i];
+	view_adapt(l, view);
 	view_queue(l, view);
 	view_gate(s, l, view);
 	view_stats(l, s->now_us, view);
@@ -335,7 +353,8 @@ sched_routes_each(struct sched *s,
 		struct route_view view = {
 			.name = r->name,
 			.in_flight = r->in_flight,
-			.connections = r->connections,
+			.connections = route_connections(r),
+			.connections_configured = r->connections,
 			.is_down = r->down.is_down,
 			.down_until_us = r->down.is_down ? r->down.until_us : 0,
 			.why = r->down.why != NULL ? r->down.why : "",

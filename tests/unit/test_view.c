@@ -227,7 +227,7 @@ why_names_every_gate_the_holding_one_first(void **state)
 	world_dispatch(&w, 1);
 	world_wait(&w, GATE_RATE);
 	n = sched_why(w.s, "ip-a/gmail", w.now_us, v);
-	assert_int_equal(n, 6);
+	assert_int_equal(n, 8);
 	assert_int_equal(v[0].gate, GATE_RATE);
 	assert_false(v[0].is_open);
 	assert_int_equal(v[0].until_us, w.now_us + SEC / 20);
