@@ -101,6 +101,15 @@ $(addprefix $(B)/,$(filter test_provider_%,$(UNIT))): $(B)/%: \
 	$(CC) $(LDFLAGS) -o $@ $^ -lm -lcmocka
 tests: $(addprefix $(B)/,$(UNIT))
 
+# tests/sim: the scheduler against provider models in virtual time.
+sim_SRC := $(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c))
+$(B)/test_sim $(B)/flyball-sim: $(call obj,$(sim_SRC) $(provider_MODEL)) \
+		$(scheduler_LIBS)
+$(B)/test_sim: $(B)/obj/tests/unit/test_sim.o
+	$(CC) $(LDFLAGS) -o $@ $< $(filter-out $<,$^) $(LIBS) -lm -lcmocka
+$(B)/flyball-sim: $(B)/obj/tests/sim/main.o
+	$(CC) $(LDFLAGS) -o $@ $< $(filter-out $<,$^) $(LIBS) -lm
+
 # tests/bench/bench_NAME.c: what one layer costs, by itself.
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
 $(addprefix $(B)/,$(BENCHES)): $(B)/bench_%: $(B)/obj/tests/bench/bench_%.o $(daemon_LIBS)
