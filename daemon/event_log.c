@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,20 @@ open_stdout(void)
 	return fd >= 0 ? fd : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
+/* Not waiting for the reader of a FIFO either. The folder may be missing at a
+ * first try by hand; one level, so that no mistyped path is built up. */
+static int
+open_file(const char *path)
+{
+	char *copy = xstrdup(path);
+
+	(void)mkdir(dirname(copy), 0750); /* if it failed, so will open() */
+	free(copy);
+	return open(path,
+	    O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+	    0640);
+}
+
 /* 0 and *fd_out, which is -1 for no path. */
 static int
 open_path(const char *path, int *fd_out, struct err *err_out)
@@ -83,11 +98,8 @@ open_path(const char *path, int *fd_out, struct err *err_out)
 		return 0;
 	if (strcmp(path, "-") == 0)
 		*fd_out = open_stdout();
-	else /* not waiting for the reader of a FIFO either */
-		*fd_out = open(path,
-		    O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY |
-			O_CLOEXEC,
-		    0640);
+	else
+		*fd_out = open_file(path);
 	if (*fd_out < 0)
 		return err_sys(err_out, "event log %s",
 		    strcmp(path, "-") == 0 ? "stdout" : path);

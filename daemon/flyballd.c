@@ -12,7 +12,9 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/conf.h"
+#include "daemon/auth.h"
 #include "daemon/governor_run.h"
+#include "daemon/runtime.h"
 
 #define DEFAULT_FILE FLYBALL_SYSCONFDIR "/flyball/flyball.yaml"
 
@@ -63,6 +65,28 @@ run(const struct conf *conf)
 	return result;
 }
 
+/* The files that the configuration names are a part of it. */
+static int
+check(const struct conf *conf, const char *file)
+{
+	struct strbuf errors = { 0 };
+	struct err err = { .text = "" };
+	int result = 0;
+
+	if (auth_check_users(conf, &errors) < 0) {
+		fputs(errors.data, stderr);
+		result = 1;
+	}
+	if (runtime_check(conf, &err) < 0) {
+		fprintf(stderr, "%s: %s\n", file, err.text);
+		result = 1;
+	}
+	if (result == 0)
+		printf("%s: ok\n", file);
+	strbuf_fini(&errors);
+	return result;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -70,7 +94,7 @@ main(int argc, char **argv)
 	struct strbuf errors = { 0 };
 	struct conf *conf;
 	int is_check = 0;
-	int option, result = 0;
+	int option, result;
 
 	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
 		switch (option) {
@@ -101,10 +125,7 @@ main(int argc, char **argv)
 		strbuf_fini(&errors);
 		return 1;
 	}
-	if (is_check)
-		printf("%s: ok\n", file);
-	else
-		result = run(conf);
+	result = is_check ? check(conf, file) : run(conf);
 	conf_unref(conf);
 	strbuf_fini(&errors);
 	return result;

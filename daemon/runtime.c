@@ -63,8 +63,8 @@ parse_endpoint(const struct conf_endpoint *e, struct sockaddr_storage *out,
 static int
 bind_one(const struct sockaddr *to, socklen_t len, bool is_shared)
 {
-	int fd = socket(
-	    to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(to->sa_family,
+	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int on = 1;
 	int saved;
 
@@ -92,13 +92,13 @@ describe_socket(struct listen_socket *l, const struct conf_endpoint *e)
 		port = ntohs(bound.ss_family == AF_INET6
 			? ((struct sockaddr_in6 *)&bound)->sin6_port
 			: ((struct sockaddr_in *)&bound)->sin_port);
-	l->address = xasprintf(
-	    strchr(e->host, ':') ? "[%s]:%u" : "%s:%u", e->host, port);
+	l->address = xasprintf(strchr(e->host, ':') ? "[%s]:%u" : "%s:%u",
+	    e->host, port);
 }
 
 static struct listen_socket *
-socket_new(
-    const struct conf_endpoint *e, unsigned n_workers, struct err *err_out)
+socket_new(const struct conf_endpoint *e, unsigned n_workers,
+    struct err *err_out)
 {
 	struct listen_socket *l = xcalloc(1, sizeof(*l));
 	struct sockaddr_storage to;
@@ -163,8 +163,23 @@ check_routes(const struct conf *conf, struct err *err_out)
 }
 
 static int
-make_sockets(struct runtime *rt, const struct runtime *old,
-    unsigned n_workers, struct err *err_out)
+make_parts(struct runtime *rt, struct err *err_out)
+{
+	const struct conf *conf = rt->conf;
+
+	rt->index = destination_index_new(conf);
+	if (*conf->tls.certificate != '\0') {
+		rt->server_tls = tls_server_context(&conf->tls, err_out);
+		if (rt->server_tls == NULL)
+			return -1;
+	}
+	rt->rules = reply_rules_new(conf, err_out);
+	return rt->rules != NULL ? check_routes(conf, err_out) : -1;
+}
+
+static int
+make_sockets(struct runtime *rt, const struct runtime *old, unsigned n_workers,
+    struct err *err_out)
 {
 	const struct conf *conf = rt->conf;
 
@@ -189,20 +204,26 @@ runtime_new(const struct conf *conf, const struct runtime *old,
 
 	rt->refs = 1;
 	rt->conf = conf_ref(conf);
-	rt->index = destination_index_new(conf);
-	if (*conf->tls.certificate != '\0') {
-		rt->server_tls = tls_server_context(&conf->tls, err_out);
-		if (rt->server_tls == NULL)
-			goto fail;
-	}
-	rt->rules = reply_rules_new(conf, err_out);
-	if (rt->rules == NULL || check_routes(conf, err_out) < 0 ||
+	if (make_parts(rt, err_out) < 0 ||
 	    make_sockets(rt, old, n_workers, err_out) < 0)
 		goto fail;
 	return rt;
 fail:
 	runtime_unref(rt);
 	return NULL;
+}
+
+int
+runtime_check(const struct conf *conf, struct err *err_out)
+{
+	struct runtime *rt = xcalloc(1, sizeof(*rt));
+	int result;
+
+	rt->refs = 1;
+	rt->conf = conf_ref(conf);
+	result = make_parts(rt, err_out);
+	runtime_unref(rt);
+	return result;
 }
 
 struct runtime *

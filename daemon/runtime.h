@@ -15,9 +15,9 @@
  */
 struct listen_socket {
 	_Atomic int refs; /* of runtimes */
-	char *text;    /* as configured */
-	char *address; /* as bound: the real port */
-	int *fds;      /* one a worker (SO_REUSEPORT) */
+	char *text;	  /* as configured */
+	char *address;	  /* as bound: the real port */
+	int *fds;	  /* one a worker (SO_REUSEPORT) */
 	unsigned n_fds;
 };
 
@@ -26,14 +26,17 @@ struct runtime {
 	const struct conf *conf;
 	struct destination_index *index;
 	const struct reply_rules *rules;
-	SSL_CTX *server_tls; /* NULL: no certificate given */
+	SSL_CTX *server_tls;		/* NULL: no certificate given */
 	struct listen_socket **sockets; /* one for each of conf->listeners */
 };
 
 /* Takes over sockets of `old` (may be NULL) that are listened on again. NULL:
  * a certificate or address that can't be used. Takes a reference on conf. */
-struct runtime *runtime_new(const struct conf *conf,
-    const struct runtime *old, unsigned n_workers, struct err *err_out);
+struct runtime *runtime_new(const struct conf *conf, const struct runtime *old,
+    unsigned n_workers, struct err *err_out);
+/* All but the listening: certificates, keys, rules, each route's trust. For
+ * `flyballd -t`. */
+int runtime_check(const struct conf *conf, struct err *err_out);
 struct runtime *runtime_ref(struct runtime *rt);
 /* From any thread. A socket closes when the last worker has left it. */
 void runtime_unref(struct runtime *rt);
