@@ -238,26 +238,28 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	},
 	[COMMAND_CHECK_CONFIG] = {
 	    .name = "check-config",
-	    .usage = "[--dump] FILE",
+	    .usage = "[--dump] [FILE]",
 	    .summary = "check a configuration file",
 	    .doc = "Prints every mistake with its place and exits with 1, or "
 		   "\"FILE: ok\". With --dump also what the file comes to, "
 		   "defaults and built-in providers filled in, secrets left "
-		   "out.",
+		   "out. FILE is " FLYBALL_SYSCONFDIR "/flyball/flyball.yaml "
+		   "unless given.",
 	    .example = "check-config /etc/flyball/flyball.yaml",
 	    .role = ROLE_OFFLINE,
-	    .min_args = 1,
+	    .min_args = 0,
 	    .max_args = 2,
 	},
 	[COMMAND_CLASSIFY] = {
 	    .name = "classify",
-	    .usage = "[--provider NAME] [--phase PHASE]",
+	    .usage = "[-c FILE] [--provider NAME] [--phase PHASE]",
 	    .summary = "say what replies mean and whom they blame",
 	    .doc = "Reads replies from stdin, one a line, \\n between the "
 		   "lines of one reply, and prints class, blame and the name "
 		   "of the rule, separated by tabs, in order. PHASE is "
 		   "connect, helo, starttls, auth, mail, rcpt, data, eod or "
-		   "unknown (the default).",
+		   "unknown (the default). With -c the file's own rules are "
+		   "tried first.",
 	    .example = "classify --provider gmail --phase eod",
 	    .role = ROLE_OFFLINE,
 	    .max_args = -1,

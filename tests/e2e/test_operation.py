@@ -128,7 +128,7 @@ class StartMistakes(unittest.TestCase):
             (tls % (cert, "/nonexistent.pem"), "/nonexistent.pem"),
             (CONFIG.replace("{port}", str(port)) % ("1/s", 1), "in use"),
             (CONFIG % ("1/s", 1) + "auth: {users_file: /nonexistent/users}\n", "/nonexistent/users"),
-            ("daemon: {state_dir: /proc/nonexistent, admin_socket: {path: \"{dir}/a.sock\"}}\n" + CONFIG % ("1/s", 1), "/proc/nonexistent"),
+            ("daemon: {event_log: \"\", state_dir: /proc/nonexistent, admin_socket: {path: \"{dir}/a.sock\"}}\n" + CONFIG % ("1/s", 1), "/proc/nonexistent"),
         ]
         try:
             for text, why in cases:
@@ -148,7 +148,7 @@ class StartMistakes(unittest.TestCase):
             f"daemon: {{state_dir: {t.path}/state, event_log: \"\", admin_socket: {{path: \"{{dir}}/a.sock\"}}}}\n" + CONFIG % ("1/s", 1))
         t.remove()
         self.assertEqual(status, 1)
-        self.assertIn("owner", log)
+        self.assertIn("belongs to user", log)
 
     def test_yaml_mistakes_all_at_once(self):
         t = TempDir()
