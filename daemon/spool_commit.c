@@ -113,7 +113,8 @@ limit_reached(const struct turn *t, uint64_t bytes)
 static bool
 has_room(struct turn *t, struct spool_request *q)
 {
-	static const char no_room[] = "less than spool.min_free is free";
+	static const char no_room[] =
+	    "too little is free on the file system (spool.min_free)";
 	uint64_t bytes = body_len(q->body);
 	const char *limit =
 	    body_is_over(q->body) ? no_room : limit_reached(t, bytes);
