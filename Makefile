@@ -76,15 +76,23 @@ $(B)/lib$(1).a: $(call obj,$($(1)_SRC))
 endef
 $(foreach l,base conf scheduler sink daemon,$(eval $(call layer_rule,$(l))))
 
-# Files that are embedded: conf/x.yaml -> build/gen/x_yaml.inc, a C string body.
+# Files that are embedded: conf/x.yaml -> build/gen/x.inc, a C string body;
+# conf/plans/*.yaml -> build/gen/plans.inc, rows of name and string.
+C_STRING := sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/'
 $(B)/gen/%.inc: conf/%.yaml
 	@mkdir -p $(@D)
-	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
+	$(C_STRING) $< > $@
+PLANS := $(sort $(wildcard conf/plans/*.yaml))
+$(B)/gen/plans.inc: $(PLANS)
+	@mkdir -p $(@D)
+	for p in $(PLANS); do printf '{ "%s",\n' "$$(basename $$p .yaml)"; \
+		$(C_STRING) $$p; echo '},'; done > $@
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-$(call obj,$(conf_SRC)): | $(patsubst conf/%.yaml,$(B)/gen/%.inc,$(wildcard conf/*.yaml))
+$(call obj,$(conf_SRC)): | $(B)/gen/plans.inc \
+	$(patsubst conf/%.yaml,$(B)/gen/%.inc,$(wildcard conf/*.yaml))
 
 # tests/unit/test_NAME.c tests NAME.c; it links the layer where NAME.c lives.
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))

@@ -27,6 +27,8 @@ static bool
 is_written(const struct section *s, const struct key *k, const void *base,
     bool is_partial)
 {
+	if (k->flags & KEY_ALIAS)
+		return false;
 	if (k->given_offset != 0)
 		return ((const bool *)base)[k->given_offset];
 	if (is_partial && k->given != 0)

@@ -424,10 +424,11 @@ read_measure(struct reader *r, const struct key *k, struct node *n,
 	    (value < k->min || value > k->max)) {
 		bound_text = m->format(value < k->min ? k->min : k->max, bound);
 		/* "<10%" is how it is written, not what the bound is. */
-		reader_fail(r, n, "\"%.40s\" is too %s; the %s is %s", text,
+		reader_fail(r, n, "\"%.40s\" is too %s; the %s is %s%s%s", text,
 		    value < k->min ? "small" : "large",
 		    value < k->min ? "least" : "most",
-		    bound_text + (bound_text[0] == '<'));
+		    bound_text + (bound_text[0] == '<'),
+		    k->bound_why ? ": " : "", k->bound_why ? k->bound_why : "");
 		return false;
 	}
 	*out = value;

@@ -362,10 +362,13 @@ read_named_item(struct reader *r, const struct key *k, struct node *n,
 static bool
 read_named(struct reader *r, const struct key *k, struct node *n, void *base)
 {
-	size_t n_before = KEY_N(k, base);
+	size_t n_before;
 
 	if (!is_container(r, n, NODE_MAP, "of names"))
 		return false;
+	if (k->flags & KEY_REPLACED)
+		fini_items(k, base);
+	n_before = KEY_N(k, base);
 	for (size_t i = 0; i < n->n; i++) {
 		size_t mark = reader_enter(r, n->v[i]->key);
 

@@ -74,6 +74,8 @@ enum key_flag {
 	KEY_PARTIAL = 4, /* a section in which nothing has a default */
 	KEY_NUMERIC = 8, /* an endpoint that must be an address */
 	KEY_LISTED_ELSEWHERE = 16, /* the manual shows its section once */
+	KEY_ALIAS = 64,		   /* of another key: it isn't written */
+	KEY_REPLACED = 32,	   /* names take the place of those before */
 };
 
 struct key {
@@ -89,6 +91,7 @@ struct key {
 	const struct section *section;
 	unsigned given; /* bit in the section's `given` */
 	unsigned flags;
+	const char *bound_why; /* what is wrong beyond the bounds */
 	/* Judges a text, or each of a list, and may replace it. */
 	bool (*check)(struct reader *r, struct node *n, char **text);
 	const char *text;

@@ -40,8 +40,30 @@ static const struct key root_keys[] = {
 	    .initial_doc = "default, by all routes in order",
 	    .text = "Kinds of mail. The first match wins; default takes what "
 		    "is left." },
+	{ "senders", &type_named, AT(senders), COUNT(n_senders),
+	    .section = &section_sender,
+	    .text = "Sender domains with a warmup of their own, beside their "
+		    "route's: both must have room." },
+	{ "plans", &type_named, AT(plans), COUNT(n_plans),
+	    .section = &section_plan, .initial_doc = "the built-in ones",
+	    .text = "Warmup plans. Ready-made ones are built in and can be "
+		    "used by name; a plan of the same name goes over such a "
+		    "one, key by key." },
 	{ "adapt", &type_map, AT(adapt), .section = &section_adapt,
 	    .text = "How every lane follows what its provider bears." },
+	{ "spike_guard", &type_map, AT(spike_guard),
+	    .given_offset = offsetof(struct conf, spike_guard.is_given),
+	    .section = &section_spike_guard, .initial_doc = "off",
+	    .text = "Keeps a lane's day near what it was used to, after "
+		    "warmup too. Off unless it is given." },
+	{ "suppression", &type_map, AT(suppression),
+	    .section = &section_suppression,
+	    .text = "Recipients that bounced aren't tried again." },
+	{ "list_health", &type_map, AT(list_health),
+	    .given_offset = offsetof(struct conf, list_health.is_given),
+	    .section = &section_list_health, .initial_doc = "off",
+	    .text = "Stops a stream whose list is dirty. Off unless it is "
+		    "given." },
 	{ NULL },
 };
 

@@ -24,6 +24,14 @@ static const char providers_yaml[] =
 #include "providers.inc"
     ;
 
+/* Ready-made plans: the keys of one plan each. */
+static const struct {
+	const char *name;
+	const char *text;
+} plans_yaml[] = {
+#include "plans.inc"
+};
+
 /* Mail of this machine alone, so nothing is open by accident. */
 static const char listeners_yaml[] = "listeners:\n"
 				     "  - listen: 127.0.0.1:2525\n"
@@ -44,6 +52,26 @@ read_builtin(struct reader *r, struct conf *conf, const char *name,
 	section_read_given(r, &section_conf, root, conf);
 	r->is_builtin = false;
 	node_free(root);
+}
+
+static void
+read_builtin_plan(struct reader *r, struct conf *conf, const char *name,
+    const char *text)
+{
+	struct node *plan = tree_parse(name, text, strlen(text), r->mistakes);
+	struct node plans = { .kind = NODE_MAP, .v = &plan, .n = 1 };
+	struct node *plans_ref = &plans;
+	struct node root = { .kind = NODE_MAP, .v = &plans_ref, .n = 1 };
+
+	if (plan == NULL)
+		return;
+	plan->key = xstrdup(name);
+	plan->key_at = plan->at;
+	plans.key = (char *)(uintptr_t) "plans";
+	r->is_builtin = true;
+	section_read_given(r, &section_conf, &root, conf);
+	r->is_builtin = false;
+	node_free(plan);
 }
 
 /* What a provider claims, as text to compare. */
@@ -136,12 +164,18 @@ read_all(struct reader *r, struct conf *conf, struct node *root)
 {
 	read_builtin(r, conf, "providers.yaml (built in)", providers_yaml,
 	    sizeof(providers_yaml) - 1);
+	for (size_t i = 0; i < sizeof(plans_yaml) / sizeof(plans_yaml[0]); i++)
+		read_builtin_plan(r, conf, plans_yaml[i].name,
+		    plans_yaml[i].text);
 	read_over_builtin(r, conf, root);
 	if (node_member(root, "listeners") == NULL)
 		read_builtin(r, conf, "listeners (built in)", listeners_yaml,
 		    sizeof(listeners_yaml) - 1);
 	put_other_last(conf);
 	put_default_last(conf);
+	for (size_t i = 0; i < conf->n_plans; i++)
+		if (conf->plans[i].window_to_us == 0)
+			conf->plans[i].window_to_us = conf->plans[i].day_us;
 	rules_check(conf, root, r->mistakes);
 }
 

@@ -16,6 +16,7 @@
 
 #include "conf/base/nearest.h"
 #include "conf/base/strbuf.h"
+#include "conf/base/xalloc.h"
 
 /* ---- places ---- */
 
@@ -462,6 +463,33 @@ check_stream(const struct rules *r, const struct conf_stream *st)
 		    "have a match of its own");
 }
 
+static int
+compare_senders(const void *a_v, const void *b_v)
+{
+	const struct conf_sender *a = *(const struct conf_sender *const *)a_v;
+	const struct conf_sender *b = *(const struct conf_sender *const *)b_v;
+	int order = strcmp(a->domain, b->domain);
+
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+/* The tree saw to equal keys; these are the same domain in two spellings. */
+static void
+check_sender_twice(const struct rules *r)
+{
+	size_t n = r->conf->n_senders;
+	const struct conf_sender **v = xcalloc(n + 1, sizeof(*v));
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = &r->conf->senders[i];
+	qsort(v, n, sizeof(*v), compare_senders);
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(v[i - 1]->domain, v[i]->domain) == 0)
+			rule_fail(r, PATH("senders", v[i]->domain),
+			    "given twice");
+	free(v);
+}
+
 static void
 check_senders(const struct rules *r)
 {
@@ -470,6 +498,7 @@ check_senders(const struct rules *r)
 
 		check_plan_name(r, PATH("senders", s->domain, "plan"), s->plan);
 	}
+	check_sender_twice(r);
 }
 
 static void
@@ -500,6 +529,7 @@ rules_check(const struct conf *conf, struct node *root,
 	for (size_t i = 0; i < conf->n_streams; i++)
 		check_stream(&r, &conf->streams[i]);
 	check_senders(&r);
+	rules_check_plans(&r);
 	check_spool(&r);
 	check_adapt(&r, &conf->adapt, PATH("adapt"));
 }

@@ -45,5 +45,6 @@ const char *rule_provider_name(size_t i, const void *conf);
 
 /* The rules, by subject. */
 void rules_check_providers(const struct rules *r); /* rules_providers.c */
+void rules_check_plans(const struct rules *r);	   /* rules_plans.c */
 
 #endif

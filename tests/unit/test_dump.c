@@ -93,6 +93,25 @@ every_value_is_in_it(void **state)
 		"      floor: 7/h\n",
 		"      header: {X-Kind: \"a: b\", X-Any: \"*\"}\n",
 		"    decrease: 0.1%\n",
+		"  news.example.com:\n    plan: new-domain\n",
+		"    start: 2026-12-01\n",
+		"    window: \"07:30-24:00\"\n",
+		"    schedule: {from: 50, growth: [{until: 1000, by: 200%}, "
+		"{by: 110.5%}], to: 100000}\n",
+		"    total: {volumes: [1, 2, 2, 1000]}\n",
+		"      gmail:\n        volumes: [5, 6]\n",
+		"        growth: 150%\n",
+		"      deferred: off\n",
+		"      bounced: \"<7%\"\n",
+		"        deferred: never\n        rejected: 5%\n",
+		"      step_back_after: never\n      restart_after: 1h\n",
+		"    done: keep\n",
+		"    day: 20s\n    window: \"0.5s-15s\"\n",
+		"    day: 1h\n    window: all\n    count: sending_days\n"
+		"    schedule: {volumes: [1, 5]}\n",
+		"  ratio: 300%\n",
+		"  action: drop\n",
+		"  bounced: 0.5%\n  sample: 100\n  action: alert\n",
 	};
 	struct conf *conf = load(conf_full);
 	struct strbuf out = { 0 };
@@ -105,6 +124,23 @@ every_value_is_in_it(void **state)
 		    strstr(lines[i], "mine.replies") == NULL)
 			fail_msg("no %s in\n%s", lines[i], out.data);
 	assert_non_null(strstr(out.data, "- name: \"mine.replies[0]\"\n"));
+	conf_unref(conf);
+	strbuf_fini(&out);
+}
+
+/* What isn't given and does something by being there isn't written. */
+static void
+what_is_off_stays_off(void **state)
+{
+	struct conf *conf = load("routes: {a: {next_hop: \"127.0.0.1:1\"}}\n");
+	struct strbuf out = { 0 };
+
+	(void)state;
+	conf_dump(conf, &out);
+	assert_null(strstr(out.data, "spike_guard"));
+	assert_null(strstr(out.data, "list_health"));
+	assert_non_null(strstr(out.data, "suppression:\n  hard: 1\n"));
+	assert_false(conf->spike_guard.is_given);
 	conf_unref(conf);
 	strbuf_fini(&out);
 }
@@ -141,6 +177,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(round_trips),
 		cmocka_unit_test(every_value_is_in_it),
+		cmocka_unit_test(what_is_off_stays_off),
 		cmocka_unit_test(passwords_are_left_out),
 	};
 
