@@ -25,6 +25,7 @@ struct mailbox *mailbox_new(struct event_base *base,
 void mailbox_post(struct mailbox *m, struct letter *letter_take, int kind);
 /* Receives what lies there now; for a thread that is about to end. */
 void mailbox_drain(struct mailbox *m);
+/* Nobody posts any more, and what lies there was drained. */
 void mailbox_free(struct mailbox *m);
 
 #endif
