@@ -38,8 +38,8 @@ typedef void pool_done_fn(struct pool_job *job, void *arg);
 struct pool *pool_new(struct event_base *base, pool_done_fn *done, void *arg);
 /* Routes by name keep their connections where next hop, TLS, source, ehlo and
  * auth are unchanged; others finish what they do and close. */
-int pool_configure(
-    struct pool *p, const struct conf *conf, struct err *err_out);
+int pool_configure(struct pool *p, const struct conf *conf,
+    struct err *err_out);
 void pool_send(struct pool *p, unsigned route, struct pool_job *job);
 unsigned pool_n_busy(const struct pool *p);
 unsigned pool_n_open(const struct pool *p);
