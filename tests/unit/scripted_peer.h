@@ -36,6 +36,7 @@ struct peer {
 	void *say_arg;
 	bool used[64]; /* script entries */
 	struct strbuf in, out;
+	size_t in_at; /* of in, already taken */
 	bool is_mute;
 	bool is_gone; /* hangs up when out is read */
 	bool has_tls;
@@ -246,18 +247,25 @@ peer_command(struct peer *p, char *line)
 	}
 }
 
+static inline size_t
+peer_left(const struct peer *p)
+{
+	return p->in.len - p->in_at;
+}
+
 /* One line with its CRLF; false when it isn't there yet. */
 static inline bool
 peer_line(struct peer *p, char **line_out, size_t *used_out)
 {
-	char *lf = p->in.len ? memchr(p->in.data, '\n', p->in.len) : NULL;
+	char *from = p->in.data + p->in_at;
+	char *lf = peer_left(p) ? memchr(from, '\n', peer_left(p)) : NULL;
 
 	if (lf == NULL)
 		return false;
-	assert_true(lf > p->in.data && lf[-1] == '\r');
-	assert_null(memchr(p->in.data, '\r', (size_t)(lf - 1 - p->in.data)));
-	*line_out = xstrndup(p->in.data, (size_t)(lf - 1 - p->in.data));
-	*used_out = (size_t)(lf + 1 - p->in.data);
+	assert_true(lf > from && lf[-1] == '\r');
+	assert_null(memchr(from, '\r', (size_t)(lf - 1 - from)));
+	*line_out = xstrndup(from, (size_t)(lf - 1 - from));
+	*used_out = (size_t)(lf + 1 - from);
 	return true;
 }
 
@@ -283,19 +291,19 @@ peer_step(struct peer *p)
 	char *line;
 
 	if ((p->mode == PEER_DATA || p->mode == PEER_BDAT) && !p->body_asked &&
-	    (p->in.len > 0 || (p->mode == PEER_BDAT && p->bdat_left == 0))) {
+	    (peer_left(p) > 0 || (p->mode == PEER_BDAT && p->bdat_left == 0))) {
 		p->body_asked = true;
 		peer_answer(p, "BODY", "");
 		return true;
 	}
 	if (p->mode == PEER_BDAT) {
-		size_t n =
-		    p->in.len < p->bdat_left ? p->in.len : (size_t)p->bdat_left;
+		size_t n = peer_left(p) < p->bdat_left ? peer_left(p)
+						       : (size_t)p->bdat_left;
 
 		if (n == 0 && p->bdat_left > 0)
 			return false;
-		strbuf_add(&p->body, p->in.data, n);
-		strbuf_consume(&p->in, n);
+		strbuf_add(&p->body, p->in.data + p->in_at, n);
+		p->in_at += n;
 		p->bdat_left -= n;
 		if (p->bdat_left == 0)
 			peer_end(p);
@@ -304,7 +312,7 @@ peer_step(struct peer *p)
 	if (!peer_line(p, &line, &used))
 		return false;
 	/* Consumed before it is judged, so that nothing is seen twice. */
-	strbuf_consume(&p->in, used);
+	p->in_at += used;
 	if (p->mode == PEER_DATA) {
 		peer_data_line(p, line, used - 2);
 	} else if (p->mode == PEER_AUTH) {
@@ -316,9 +324,11 @@ peer_step(struct peer *p)
 	} else {
 		peer_command(p, line);
 		/* A command by itself, unless pipelining was offered. */
-		if (p->mode == PEER_COMMAND && p->in.len > 0 && !p->wants_tls)
+		if (p->mode == PEER_COMMAND && peer_left(p) > 0 &&
+		    !p->wants_tls)
 			assert_true(peer_offers(p, "PIPELINING") ||
-			    p->is_gone || strcmp(p->in.data, "QUIT\r\n") == 0);
+			    p->is_gone ||
+			    strcmp(p->in.data + p->in_at, "QUIT\r\n") == 0);
 	}
 	free(line);
 	return true;
@@ -332,6 +342,8 @@ peer_feed(struct peer *p, const char *data, size_t len)
 	strbuf_add(&p->in, data, len);
 	while (!p->is_gone && peer_step(p))
 		;
+	strbuf_consume(&p->in, p->in_at);
+	p->in_at = 0;
 }
 
 #endif
