@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* `flyballctl classify` as a script sees it: stdin, stdout, exit status. */
-#include "daemon/classify.h"
+#include "daemon/ctl.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,7 +42,7 @@ run(const char *input, int argc, char **argv)
 	stdin = in;
 	stdout = out;
 	stderr = fopen("/dev/null", "w");
-	r.status = classify_main(argc, argv);
+	r.status = ctl_classify(argc, argv);
 	fclose(stderr);
 	stdin = old_in;
 	stdout = old_out;
