@@ -73,7 +73,7 @@ write_items(const struct key *k, const void *base, bool is_partial,
 			else
 				strbuf_adds(&inner, "{}\n");
 		} else {
-			write_text(item_name(s, item), out);
+			key_write_text(item_name(s, item), out);
 			strbuf_adds(out, inner.len > 0 ? ":\n" : ": {}\n");
 		}
 		strbuf_add(out, inner.data ? inner.data : "", inner.len);

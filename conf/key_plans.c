@@ -53,9 +53,9 @@ read_rule(struct reader *r, struct node *n, bool is_last,
 		reader_fail_key(r, n->at, "by", "is missing");
 		return false;
 	}
-	is_good &= read_measure(r, &by_key, by, &out->by_permille);
+	is_good &= key_read_measure(r, &by_key, by, &out->by_permille);
 	if (until != NULL)
-		is_good &= read_measure(r, &until_key, until, &out->until);
+		is_good &= key_read_measure(r, &until_key, until, &out->until);
 	else if (!is_last) {
 		reader_fail_key(r, n->at, "until",
 		    "is missing; only the last step may go without");
@@ -74,8 +74,8 @@ read_growth(struct reader *r, const struct key *k, struct node *n, void *base)
 	if (n->kind != NODE_LIST) {
 		read.n_growth = 1;
 		read.growth[0].until = INT64_MAX;
-		is_good =
-		    read_measure(r, &by_key, n, &read.growth[0].by_permille);
+		is_good = key_read_measure(r, &by_key, n,
+		    &read.growth[0].by_permille);
 	} else if (n->n == 0 || n->n > CONF_GROWTH_MAX) {
 		reader_fail(r, n, "must have 1 to %d steps", CONF_GROWTH_MAX);
 		return false;
@@ -164,7 +164,7 @@ read_volumes(struct reader *r, const struct key *k, struct node *n, void *base)
 	}
 	v = xcalloc(n->n, sizeof(*v));
 	for (size_t i = 0; i < n->n; i++) {
-		bool is_read = read_measure(r, &until_key, n->v[i], &v[i]);
+		bool is_read = key_read_measure(r, &until_key, n->v[i], &v[i]);
 
 		if (is_read && i > 0 && v[i] < v[i - 1]) {
 			reader_fail(r, n->v[i],
@@ -356,7 +356,7 @@ const struct key_type type_schedule = {
 static bool
 read_start(struct reader *r, const struct key *k, struct node *n, void *base)
 {
-	const char *text = node_text(r, n, "date");
+	const char *text = key_node_text(r, n, "date");
 	int64_t day;
 
 	if (text == NULL)
@@ -416,7 +416,7 @@ static bool
 read_window(struct reader *r, const struct key *k, struct node *n, void *base)
 {
 	struct conf_plan *plan = base;
-	const char *text = node_text(r, n, "window");
+	const char *text = key_node_text(r, n, "window");
 	const char *dash;
 	int64_t from_us, to_us;
 

@@ -1,220 +1,25 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The types of values: text, words, measures with their units. Rows of the key
- * table name them; what is a list or has several parts is in key_lists.c.
+ * The types of values that are one word or one measure with its unit. Rows of
+ * the key table name them; text is in key_text.c, what has several parts in
+ * key_lists.c and key_hosts.c.
  *
  * A type checks one value by itself. Whether values agree with each other is
  * for rules.c.
  */
 #include "conf/key_types.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/base/address.h"
-#include "conf/base/json.h"
 #include "conf/base/nearest.h"
-#include "conf/base/xalloc.h"
-
-const char *
-node_text(struct reader *r, struct node *n, const char *wanted)
-{
-	if (n->kind == NODE_SCALAR)
-		return n->text;
-	if (n->kind == NODE_NULL)
-		reader_fail(r, n, "has no value; it must be a %s", wanted);
-	else if (n->kind != NODE_BROKEN)
-		reader_fail(r, n, "must be a %s, not %s", wanted,
-		    node_kind_name(n->kind));
-	return NULL;
-}
-
-/* ---- text ---- */
-
-void
-write_text(const char *text, struct strbuf *out)
-{
-	bool is_plain = isalnum((unsigned char)text[0]) ||
-	    (text[0] == '/' && text[1] != '\0') || text[0] == '.';
-
-	for (const char *p = text; is_plain && *p != '\0'; p++)
-		is_plain =
-		    isalnum((unsigned char)*p) || strchr("._/-+@", *p) != NULL;
-	if (is_plain && strcmp(text, "null") != 0)
-		strbuf_adds(out, text);
-	else
-		strbuf_add_json_string(out, text, strlen(text));
-}
-
-static bool
-read_text(struct reader *r, const struct key *k, struct node *n, void *base)
-{
-	char **field = KEY_FIELD(k, base);
-	const char *text = node_text(r, n, "text");
-	char *mine;
-
-	if (text == NULL)
-		return false;
-	mine = xstrdup(text);
-	if (k->check != NULL && mine[0] != '\0' && !k->check(r, n, &mine)) {
-		free(mine);
-		return false;
-	}
-	if (mine[0] == '\0' && k->flags & KEY_REQUIRED) {
-		reader_fail(r, n, "is empty");
-		free(mine);
-		return false;
-	}
-	free(*field);
-	*field = mine;
-	return true;
-}
-
-static void
-write_text_field(const struct key *k, const void *base, struct strbuf *out)
-{
-	write_text(*(char *const *)KEY_FIELD_CONST(k, base), out);
-}
-
-static void
-fini_text(const struct key *k, void *base)
-{
-	char **field = KEY_FIELD(k, base);
-
-	free(*field);
-	*field = NULL;
-}
-
-static bool
-is_unset_text(const struct key *k, const void *base)
-{
-	return **(char *const *)KEY_FIELD_CONST(k, base) == '\0';
-}
-
-const struct key_type type_text = {
-	.doc = "text",
-	.read = read_text,
-	.write = write_text_field,
-	.fini = fini_text,
-	.is_unset = is_unset_text,
-};
-
-/* ---- checks of text ---- */
-
-bool
-check_plain(struct reader *r, struct node *n, char **text)
-{
-	for (const char *p = *text; *p != '\0'; p++)
-		if ((unsigned char)*p <= 32 || *p == 127) {
-			reader_fail(r, n, "can't hold a blank or a control");
-			return false;
-		}
-	return true;
-}
-
-/* Names stand in commands, as parts of "ROUTE/PROVIDER", and in file names. */
-bool
-check_name(struct reader *r, struct node *n, char **text)
-{
-	const char *p = *text;
-	size_t len = strspn(p,
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	    "._-");
-
-	if (p[0] != '\0' && p[len] == '\0' && len <= 64 &&
-	    isalnum((unsigned char)p[0]))
-		return true;
-	reader_fail(r, n,
-	    "a name is up to 64 letters, digits, \".\", \"_\" or \"-\", and "
-	    "begins with a letter or digit");
-	return false;
-}
-
-bool
-check_domain(struct reader *r, struct node *n, char **text)
-{
-	char domain[ADDRESS_DOMAIN_MAX + 1];
-
-	if (domain_normalise(*text, domain) < 0 || domain[0] == '[') {
-		reader_fail(r, n, "\"%.80s\" is no domain", *text);
-		return false;
-	}
-	free(*text);
-	*text = xstrdup(domain);
-	return true;
-}
-
-bool
-check_domain_pattern(struct reader *r, struct node *n, char **text)
-{
-	char *rest;
-
-	if (strncmp(*text, "*.", 2) == 0) {
-		reader_fail(r, n,
-		    "write \"%.80s\" for a domain and all below it", *text + 1);
-		return false;
-	}
-	if ((*text)[0] != '.')
-		return check_domain(r, n, text);
-	rest = xstrdup(*text + 1);
-	if (!check_domain(r, n, &rest)) {
-		free(rest);
-		return false;
-	}
-	free(*text);
-	*text = xasprintf(".%s", rest);
-	free(rest);
-	return true;
-}
-
-/* RFC 5321 4.1.2: EHLO takes a domain or an address literal. */
-bool
-check_hostname(struct reader *r, struct node *n, char **text)
-{
-	char domain[ADDRESS_DOMAIN_MAX + 1];
-
-	if (domain_normalise(*text, domain) < 0) {
-		reader_fail(r, n,
-		    "\"%.80s\" is no host name; write relay.example.com",
-		    *text);
-		return false;
-	}
-	free(*text);
-	*text = xstrdup(domain);
-	return true;
-}
-
-bool
-check_address(struct reader *r, struct node *n, char **text)
-{
-	unsigned char address[sizeof(struct in6_addr)];
-
-	if (inet_pton(AF_INET, *text, address) == 1 ||
-	    inet_pton(AF_INET6, *text, address) == 1)
-		return true;
-	reader_fail(r, n,
-	    "\"%.80s\" is no IP address; write 192.0.2.10 or 2001:db8::10",
-	    *text);
-	return false;
-}
-
-bool
-check_path(struct reader *r, struct node *n, char **text)
-{
-	if (strlen(*text) < 4000)
-		return true;
-	reader_fail(r, n, "is too long for a path");
-	return false;
-}
 
 /* ---- words ---- */
 
 const char *
-word_of(const struct key_word *words, int64_t value)
+key_word_of(const struct key_word *words, int64_t value)
 {
 	for (; words != NULL && words->word != NULL; words++)
 		if (words->value == value)
@@ -232,7 +37,7 @@ static bool
 read_word_of(struct reader *r, const struct key_word *words, struct node *n,
     int64_t *out)
 {
-	const char *text = node_text(r, n, "word"), *near;
+	const char *text = key_node_text(r, n, "word"), *near;
 	char list[160] = "";
 	size_t count = 0;
 
@@ -271,7 +76,7 @@ static void
 write_word(const struct key *k, const void *base, struct strbuf *out)
 {
 	strbuf_adds(out,
-	    word_of(k->words, *(const int *)KEY_FIELD_CONST(k, base)));
+	    key_word_of(k->words, *(const int *)KEY_FIELD_CONST(k, base)));
 }
 
 const struct key_type type_word = {
@@ -399,11 +204,11 @@ measure_of(const struct key_type *type)
 }
 
 bool
-read_measure(struct reader *r, const struct key *k, struct node *n,
+key_read_measure(struct reader *r, const struct key *k, struct node *n,
     int64_t *out)
 {
 	const struct measure *m = measure_of(k->type);
-	const char *text = node_text(r, n, m->wanted);
+	const char *text = key_node_text(r, n, m->wanted);
 	char bound[UNITS_TEXT_SIZE], *bound_text;
 	struct err err;
 	int64_t value;
@@ -438,7 +243,7 @@ read_measure(struct reader *r, const struct key *k, struct node *n,
 static bool
 read_wide(struct reader *r, const struct key *k, struct node *n, void *base)
 {
-	return read_measure(r, k, n, KEY_FIELD(k, base));
+	return key_read_measure(r, k, n, KEY_FIELD(k, base));
 }
 
 static bool
@@ -446,7 +251,7 @@ read_number(struct reader *r, const struct key *k, struct node *n, void *base)
 {
 	int64_t value;
 
-	if (!read_measure(r, k, n, &value))
+	if (!key_read_measure(r, k, n, &value))
 		return false;
 	*(unsigned *)KEY_FIELD(k, base) = (unsigned)value;
 	return true;
@@ -459,7 +264,7 @@ write_measure(const struct key *k, const void *base, struct strbuf *out)
 	int64_t value = k->type == &type_number
 	    ? (int64_t) * (const unsigned *)KEY_FIELD_CONST(k, base)
 	    : *(const int64_t *)KEY_FIELD_CONST(k, base);
-	const char *word = word_of(k->words, value);
+	const char *word = key_word_of(k->words, value);
 
 	if (word == NULL)
 		word = measure_of(k->type)->format(value, text);
@@ -552,7 +357,7 @@ const struct key_type type_factor = {
 static bool
 read_mode(struct reader *r, const struct key *k, struct node *n, void *base)
 {
-	const char *text = node_text(r, n, "file mode");
+	const char *text = key_node_text(r, n, "file mode");
 	size_t len;
 
 	if (text == NULL)

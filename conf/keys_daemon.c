@@ -103,14 +103,14 @@ static const struct key_word auto_word[] = { { "auto", 0 }, { NULL, 0 } };
 
 static const struct key admin_socket_keys[] = {
 	{ "path", &type_text, AT(conf_daemon, admin_socket.path),
-	    .initial = "/run/flyball/admin.sock", .check = check_path,
+	    .initial = "/run/flyball/admin.sock", .check = key_check_path,
 	    .flags = KEY_RESTART,
 	    .text = "Where the socket is. Its folder must exist." },
 	{ "mode", &type_mode, AT(conf_daemon, admin_socket.mode),
 	    .initial = "0660", .flags = KEY_RESTART,
 	    .text = "Who may connect: anybody who can may change the daemon." },
 	{ "group", &type_text, AT(conf_daemon, admin_socket.group),
-	    .initial_doc = "the daemon's own", .check = check_plain,
+	    .initial_doc = "the daemon's own", .check = key_check_plain,
 	    .flags = KEY_RESTART, .text = "The group that the socket gets." },
 	{ NULL },
 };
@@ -132,14 +132,15 @@ static const struct section section_log = { .keys = log_keys };
 
 static const struct key daemon_keys[] = {
 	{ "hostname", &type_text, AT(conf_daemon, hostname),
-	    .initial_doc = "the system's full name", .check = check_hostname,
+	    .initial_doc = "the system's full name",
+	    .check = key_check_hostname,
 	    .text = "The name in greetings, EHLO, Received and "
 		    "Reporting-MTA." },
 	{ "workers", &type_number, AT(conf_daemon, workers), .initial = "auto",
 	    .words = auto_word, BOUNDS(1, WORKERS_MAX), .flags = KEY_RESTART,
 	    .text = "Threads for connections. auto is one for each CPU." },
 	{ "state_dir", &type_text, AT(conf_daemon, state_dir),
-	    .initial = "/var/lib/flyball", .check = check_path,
+	    .initial = "/var/lib/flyball", .check = key_check_path,
 	    .flags = KEY_RESTART,
 	    .text = "The spool and all that is remembered. Made with mode "
 		    "0700 when it isn't there, and locked against a second "
@@ -147,7 +148,7 @@ static const struct key daemon_keys[] = {
 	{ "admin_socket", &type_map, .section = &section_admin_socket,
 	    .text = "The socket that flyballctl talks to." },
 	{ "event_log", &type_text, AT(conf_daemon, event_log),
-	    .initial = "/var/log/flyball/events.jsonl", .check = check_path,
+	    .initial = "/var/log/flyball/events.jsonl", .check = key_check_path,
 	    .text = "Where events go, one JSON object a line; \"-\" is "
 		    "stdout, \"\" is none. It is opened anew on a reload." },
 	{ "log", &type_map, .section = &section_log,
@@ -218,10 +219,10 @@ check_tls_version(struct reader *r, struct node *n, char **text)
 
 static const struct key tls_keys[] = {
 	{ "certificate", &type_text, AT(conf_tls, certificate),
-	    .check = check_path,
+	    .check = key_check_path,
 	    .text = "PEM file with the certificate and what links it to its "
 		    "root. Read again on a reload." },
-	{ "key", &type_text, AT(conf_tls, key), .check = check_path,
+	{ "key", &type_text, AT(conf_tls, key), .check = key_check_path,
 	    .text = "PEM file with the private key that belongs to it." },
 	{ "min_version", &type_text, AT(conf_tls, min_version),
 	    .initial = "1.2", .check = check_tls_version,
@@ -233,7 +234,7 @@ const struct section section_tls = { .keys = tls_keys };
 
 static const struct key auth_keys[] = {
 	{ "users_file", &type_text, AT(conf_auth, users_file),
-	    .check = check_path,
+	    .check = key_check_path,
 	    .text = "Who may log in, one a line: name:hash[:key=value,...]. "
 		    "`flyballctl passwd` writes it." },
 	{ "cache_ttl", &type_duration, AT(conf_auth, cache_ttl_us),

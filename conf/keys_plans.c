@@ -235,7 +235,7 @@ const struct section section_plan = {
 	.size = sizeof(struct conf_plan),
 	.name_offset = offsetof(struct conf_plan, name),
 	.keys = plan_keys,
-	.check_name = check_name,
+	.check_name = key_check_name,
 	.seal = seal_plan,
 };
 

@@ -151,7 +151,7 @@ check_mx_suffix(struct reader *r, struct node *n, char **text)
 	size_t dots = (*text)[0] == '.';
 
 	memmove(*text, *text + dots, strlen(*text + dots) + 1);
-	return check_domain(r, n, text);
+	return key_check_domain(r, n, text);
 }
 
 /* ---- terms of replies ---- */
@@ -262,7 +262,7 @@ static const struct key_word final_words[] = { { "auto", -1 }, { "true", 1 },
 
 static const struct key reply_keys[] = {
 	{ "name", &type_text, AT(conf_reply_rule, name),
-	    .initial_doc = "its place", .check = check_plain,
+	    .initial_doc = "its place", .check = key_check_plain,
 	    .text = "What the rule is called in logs and by `flyballctl "
 		    "classify`." },
 	{ "match", &type_text, AT(conf_reply_rule, match),
@@ -306,7 +306,7 @@ static const struct section section_reply = {
 
 static const struct key provider_keys[] = {
 	{ "domains", &type_domains, AT(conf_provider, domains),
-	    .check = check_domain_pattern,
+	    .check = key_check_domain_pattern,
 	    .text = "Recipient domains that belong here. \".example.net\" is "
 		    "example.net and all below it." },
 	{ "mx", &type_domains, AT(conf_provider, mx), .check = check_mx_suffix,
@@ -333,5 +333,5 @@ const struct section section_provider = {
 	.size = sizeof(struct conf_provider),
 	.name_offset = offsetof(struct conf_provider, name),
 	.keys = provider_keys,
-	.check_name = check_name,
+	.check_name = key_check_name,
 };

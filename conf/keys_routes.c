@@ -99,7 +99,7 @@ static const struct key route_auth_keys[] = {
 	{ "user", &type_text, AT(conf_route, auth.user),
 	    .text = "The name to log in with." },
 	{ "password_file", &type_text, AT(conf_route, auth.password_file),
-	    .check = check_path,
+	    .check = key_check_path,
 	    .text = "A file that holds the password, one line. It is read "
 		    "with the configuration." },
 	{ NULL },
@@ -152,16 +152,16 @@ static const struct key route_keys[] = {
 	    .text = "none; opportunistic: when it is offered; required: "
 		    "encrypted, whatever the certificate; verify: chain and "
 		    "name are checked too." },
-	{ "tls_ca", &type_text, AT(conf_route, tls_ca), .check = check_path,
+	{ "tls_ca", &type_text, AT(conf_route, tls_ca), .check = key_check_path,
 	    .initial_doc = "the system's",
 	    .text = "PEM file with the authorities to trust with verify." },
 	{ "tls_name", &type_text, AT(conf_route, tls_name),
-	    .check = check_domain, .initial_doc = "next_hop's host",
+	    .check = key_check_domain, .initial_doc = "next_hop's host",
 	    .text = "The name that the certificate must have." },
-	{ "source", &type_text, AT(conf_route, source), .check = check_address,
-	    .initial_doc = "the system's choice",
+	{ "source", &type_text, AT(conf_route, source),
+	    .check = key_check_address, .initial_doc = "the system's choice",
 	    .text = "The local address to connect from." },
-	{ "ehlo", &type_text, AT(conf_route, ehlo), .check = check_hostname,
+	{ "ehlo", &type_text, AT(conf_route, ehlo), .check = key_check_hostname,
 	    .initial_doc = "daemon.hostname",
 	    .text = "The name given in EHLO." },
 	{ "auth", &type_map, .section = &section_route_auth,
@@ -180,10 +180,10 @@ static const struct key route_keys[] = {
 	    .section = &section_route_limit, .flags = KEY_PARTIAL,
 	    .text = "Providers' limits, narrowed for this route. The smaller "
 		    "of both holds." },
-	{ "plan", &type_text, AT(conf_route, plan), .check = check_name,
+	{ "plan", &type_text, AT(conf_route, plan), .check = key_check_name,
 	    .text = "The warmup plan that this route follows." },
 	{ "address", &type_text, AT(conf_route, address),
-	    .check = check_address,
+	    .check = key_check_address,
 	    .text = "The IP address that the world sees this route's mail "
 		    "come from." },
 	{ "adapt", &type_map, AT(conf_route, adapt), .section = &section_adapt,
@@ -197,7 +197,7 @@ const struct section section_route = {
 	.size = sizeof(struct conf_route),
 	.name_offset = offsetof(struct conf_route, name),
 	.keys = route_keys,
-	.check_name = check_name,
+	.check_name = key_check_name,
 	.seal = seal_route,
 	.fini = fini_route,
 };
@@ -210,14 +210,14 @@ static const struct key_word priorities[] = { { "high", PRIORITY_HIGH },
 const char *
 conf_priority_name(enum conf_priority priority)
 {
-	return word_of(priorities, priority);
+	return key_word_of(priorities, priority);
 }
 
 static const struct key match_keys[] = {
 	{ "user", &type_names, AT(conf_stream, match.user),
 	    .text = "Users who logged in." },
 	{ "sender_domain", &type_domains, AT(conf_stream, match.sender_domain),
-	    .check = check_domain_pattern,
+	    .check = key_check_domain_pattern,
 	    .text = "Domains of the envelope's sender." },
 	{ "listener", &type_names, AT(conf_stream, match.listener),
 	    .text = "Listeners, as their listen says." },
@@ -251,13 +251,13 @@ const struct section section_stream = {
 	.size = sizeof(struct conf_stream),
 	.name_offset = offsetof(struct conf_stream, name),
 	.keys = stream_keys,
-	.check_name = check_name,
+	.check_name = key_check_name,
 };
 
 /* ---- senders ---- */
 
 static const struct key sender_keys[] = {
-	{ "plan", &type_text, AT(conf_sender, plan), .check = check_name,
+	{ "plan", &type_text, AT(conf_sender, plan), .check = key_check_name,
 	    .flags = KEY_REQUIRED,
 	    .text = "The plan that this domain's mail follows, by whatever "
 		    "route it leaves." },
@@ -269,5 +269,5 @@ const struct section section_sender = {
 	.size = sizeof(struct conf_sender),
 	.name_offset = offsetof(struct conf_sender, domain),
 	.keys = sender_keys,
-	.check_name = check_domain,
+	.check_name = key_check_domain,
 };

@@ -43,7 +43,14 @@ void rule_fail_dangling(const struct rules *r, const char *const *path,
 const char *rule_plan_name(size_t i, const void *conf);
 const char *rule_provider_name(size_t i, const void *conf);
 
+/* A plan's name leads somewhere; a section of adapt agrees with itself. */
+void rule_check_plan_name(const struct rules *r, const char *const *path,
+    const char *plan);
+void rule_check_adapt(const struct rules *r, const struct conf_adapt *a,
+    const char *const *path);
+
 /* The rules, by subject. */
+void rules_check_hosts(const struct rules *r);	   /* rules_hosts.c */
 void rules_check_providers(const struct rules *r); /* rules_providers.c */
 void rules_check_plans(const struct rules *r);	   /* rules_plans.c */
 

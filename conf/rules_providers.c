@@ -100,17 +100,6 @@ fail_claimless(const struct rules *r, const struct conf_provider *p)
 	free(names.v);
 }
 
-static void
-check_provider_adapt(const struct rules *r, const struct conf_provider *p)
-{
-	const struct conf_adapt *a = &p->adapt;
-
-	if (a->given & ADAPT_SUSPEND_FOR && a->given & ADAPT_SUSPEND_MAX &&
-	    a->suspend.max_us < a->suspend.for_us)
-		rule_fail(r, PATH("providers", p->name, "adapt", "suspend"),
-		    "max is shorter than for");
-}
-
 void
 rules_check_providers(const struct rules *r)
 {
@@ -123,7 +112,8 @@ rules_check_providers(const struct rules *r)
 			continue;
 		if (!rule_is_sound(r, PATH("providers", p->name)))
 			continue;
-		check_provider_adapt(r, p);
+		rule_check_adapt(r, &p->adapt,
+		    PATH("providers", p->name, "adapt"));
 		if (p->is_other && p->domains.n + p->mx.n > 0)
 			rule_fail(r, PATH("providers", p->name),
 			    "takes what no provider claims; it can't claim "

@@ -59,7 +59,7 @@ const char *
 nearest_name(const char *typed, const char *(*name)(size_t i, const void *arg),
     const void *arg, size_t n)
 {
-	size_t len = strlen(typed), best = len / 3 + 1;
+	size_t len = strlen(typed), best = len < 6 ? 1 : len / 3;
 	const char *found = NULL;
 
 	if (len == 0 || len > NAME_MAX_LEN)

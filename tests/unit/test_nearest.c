@@ -40,6 +40,7 @@ slips_find_their_name(void **state)
 		{ "x", NULL },
 		{ "xyz", NULL },
 		{ "certificate", NULL },
+		{ "dns", NULL },
 		{ "a name that is far longer than any that could be near to it "
 		  "and so on",
 		    NULL },

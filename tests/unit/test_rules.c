@@ -243,8 +243,8 @@ the_rest(void **state)
 		    "it can't claim domains or mx itself\n" },
 		{ "providers: {p: {mx: a.test, adapt: {suspend: {for: 2h, "
 		  "max: 1h}}}}\n",
-		    "f:2:37: providers.p.adapt.suspend: max is shorter than "
-		    "for\n" },
+		    "f:2:29: providers.p.adapt: suspend.max is shorter than "
+		    "suspend.for\n" },
 		{ "spool: {retry: {first: 5h}}\n",
 		    "f:2:9: spool.retry: max is shorter than first\n" },
 		{ "spool: {expire: 1h, delay_warning: 1h}\n",
