@@ -406,11 +406,32 @@ struct walk {
 	bool is_partial;
 };
 
+/* What a text is, by what it is asked to be. */
+static const char *
+type_name(const struct key *k)
+{
+	static const struct {
+		bool (*check)(struct reader *r, struct node *n, char **text);
+		const char *name;
+	} names[] = {
+		{ key_check_path, "path" },
+		{ key_check_hostname, "host name" },
+		{ key_check_domain, "domain" },
+		{ key_check_address, "IP address" },
+		{ key_check_name, "name" },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (k->type == &type_text && k->check == names[i].check)
+			return names[i].name;
+	return k->type->doc;
+}
+
 static void
 write_type(const struct key *k, struct strbuf *out)
 {
 	if (k->words == NULL || k->type->write_bound != NULL) {
-		strbuf_adds(out, k->type->doc);
+		strbuf_adds(out, type_name(k));
 		for (const struct key_word *w = k->words; w && w->word; w++)
 			strbuf_addf(out, " or %s", w->word);
 		return;

@@ -40,16 +40,30 @@ node_free(struct node *n)
 	for (size_t i = 0; i < n->n; i++)
 		node_free(n->v[i]);
 	free(n->v);
+	free(n->sorted);
 	free(n->key);
 	free(n->text);
 	free(n);
 }
 
+static int
+compare_to_key(const void *key, const void *node)
+{
+	return strcmp(key, (*(struct node *const *)node)->key);
+}
+
 struct node *
 node_member(const struct node *map, const char *key)
 {
+	struct node **found;
+
 	if (map == NULL || map->kind != NODE_MAP)
 		return NULL;
+	if (map->sorted != NULL) {
+		found = bsearch(key, map->sorted, map->n, sizeof(*found),
+		    compare_to_key);
+		return found != NULL ? *found : NULL;
+	}
 	for (size_t i = 0; i < map->n; i++)
 		if (strcmp(map->v[i]->key, key) == 0)
 			return map->v[i];
@@ -255,29 +269,36 @@ compare_keys(const void *a_v, const void *b_v)
 	return a->key_at.column < b->key_at.column ? -1 : 1;
 }
 
-/* Reports keys that were given before, and takes them out of the map. */
 static void
-drop_duplicates(struct builder *b, struct node *map)
+complain_twice(struct builder *b, const struct node *first, struct node *again)
+{
+	char what[80];
+
+	snprintf(what, sizeof(what), "given twice; the first one is in line %u",
+	    first->key_at.line);
+	complain(b, again->key_at, again->key, what);
+}
+
+/* Sorts a map's members for look-up, and takes out keys that were given
+ * before. */
+static void
+sort_members(struct builder *b, struct node *map)
 {
 	struct node **sorted = xmemdup(map->v, map->n * sizeof(*sorted));
-	const struct node *first = NULL;
-	size_t n = 0;
+	size_t n_sorted = 0, n = 0;
 
 	qsort(sorted, map->n, sizeof(*sorted), compare_keys);
 	for (size_t i = 0; i < map->n; i++) {
-		char what[80];
+		struct node *m = sorted[i];
 
-		if (first == NULL || strcmp(first->key, sorted[i]->key) != 0) {
-			first = sorted[i];
-			continue;
+		if (n_sorted > 0 &&
+		    strcmp(sorted[n_sorted - 1]->key, m->key) == 0) {
+			complain_twice(b, sorted[n_sorted - 1], m);
+			free(m->key);
+			m->key = NULL;
+		} else {
+			sorted[n_sorted++] = m;
 		}
-		snprintf(what, sizeof(what),
-		    "given twice; the first one is in line %u",
-		    first->key_at.line);
-		complain(b, sorted[i]->key_at, sorted[i]->key, what);
-		sorted[i]->kind = NODE_BROKEN;
-		free(sorted[i]->key);
-		sorted[i]->key = NULL;
 	}
 	for (size_t i = 0; i < map->n; i++) {
 		if (map->v[i]->key != NULL)
@@ -285,9 +306,8 @@ drop_duplicates(struct builder *b, struct node *map)
 		else
 			node_free(map->v[i]);
 	}
-	if (n != map->n) /* only read from now on: no room is kept */
-		map->n = n;
-	free(sorted);
+	map->n = n;
+	map->sorted = sorted;
 }
 
 static void
@@ -296,7 +316,7 @@ on_end(struct builder *b)
 	struct node *n = b->open[b->depth - 1];
 
 	if (n->kind == NODE_MAP && n->n > 1)
-		drop_duplicates(b, n);
+		sort_members(b, n);
 	b->depth--;
 }
 

@@ -169,6 +169,47 @@ files_that_cannot_be_read(void **state)
 	strbuf_fini(&errors);
 }
 
+/* What `make install` puts there works as it is. */
+static void
+the_installed_file(void **state)
+{
+	struct strbuf errors = { 0 };
+	struct conf *conf = conf_load("contrib/flyball.yaml", &errors);
+
+	(void)state;
+	if (conf == NULL)
+		fail_msg("%s", errors.data);
+	assert_int_equal(conf->n_routes, 1);
+	assert_string_equal(conf->routes[0].next_hop.host, "127.0.0.1");
+	assert_int_equal(conf->n_listeners, 1);
+	assert_string_equal(conf->listeners[0].listen.host, "127.0.0.1");
+	conf_unref(conf);
+	strbuf_fini(&errors);
+}
+
+/* As many entries as there may be are read in no time to speak of. */
+static void
+many_names(void **state)
+{
+	struct strbuf text = { 0 }, errors = { 0 };
+	struct conf *conf;
+
+	(void)state;
+	strbuf_adds(&text,
+	    "routes: {a: {next_hop: \"127.0.0.1:1\"}}\n"
+	    "senders:\n");
+	for (int i = 0; i < 20000; i++)
+		strbuf_addf(&text, "  d%d.test: {plan: new-domain}\n", i);
+	conf = conf_load_text("f", text.data, text.len, &errors);
+	if (conf == NULL)
+		fail_msg("%s", errors.data);
+	assert_int_equal(conf->n_senders, 20000);
+	assert_string_equal(conf->senders[19999].domain, "d19999.test");
+	conf_unref(conf);
+	strbuf_fini(&text);
+	strbuf_fini(&errors);
+}
+
 static void
 password_files(void **state)
 {
@@ -315,6 +356,8 @@ main(void)
 		cmocka_unit_test(all_mistakes_at_once),
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(files_that_cannot_be_read),
+		cmocka_unit_test(the_installed_file),
+		cmocka_unit_test(many_names),
 		cmocka_unit_test(password_files),
 		cmocka_unit_test(every_truncation),
 		cmocka_unit_test(random_damage),
