@@ -112,7 +112,7 @@ static const struct key admin_socket_keys[] = {
 	{ "group", &type_text, AT(conf_daemon, admin_socket.group),
 	    .initial_doc = "the daemon's own", .check = key_check_plain,
 	    .flags = KEY_RESTART, .text = "The group that the socket gets." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_admin_socket = {
 	.keys = admin_socket_keys,
@@ -126,7 +126,7 @@ static const struct key log_keys[] = {
 	{ "format", &type_word, AT(conf_daemon, log.format), .initial = "text",
 	    .words = log_formats,
 	    .text = "text is key=value, json one object a line." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_log = { .keys = log_keys };
 
@@ -161,7 +161,7 @@ static const struct key daemon_keys[] = {
 	    .initial = "system", .check = check_timezone,
 	    .text = "Where the days and windows of plans begin and end: "
 		    "system, or a name such as Europe/Berlin." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_daemon = {
 	.keys = daemon_keys,
@@ -195,7 +195,7 @@ static const struct key listener_keys[] = {
 	{ "trusted", &type_networks, AT(conf_listener, trusted),
 	    .n_offset = offsetof(struct conf_listener, n_trusted),
 	    .text = "Networks whose clients may send without logging in." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_listener = {
 	.item = "listener",
@@ -228,7 +228,7 @@ static const struct key tls_keys[] = {
 	    .initial = "1.2", .check = check_tls_version,
 	    .text = "The oldest version that clients may speak: \"1.2\" or "
 		    "\"1.3\"." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_tls = { .keys = tls_keys };
 
@@ -242,7 +242,7 @@ static const struct key auth_keys[] = {
 	    .text = "How long a good password is remembered in memory, so "
 		    "that its slow hash isn't worked out each time. 0s: "
 		    "not at all." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_auth = { .keys = auth_keys };
 
@@ -284,7 +284,7 @@ static const struct key limits_keys[] = {
 	    .initial = "30s", BOUNDS(0, DAY),
 	    .text = "How long an address is turned away after a session that "
 		    "was ended for failures. It doubles with each one." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_limits = { .keys = limits_keys };
 
@@ -303,7 +303,7 @@ static const struct key retry_keys[] = {
 	    .initial = "20%", BOUNDS(0, 900),
 	    .text = "By how much a wait may be longer or shorter, so that "
 		    "retries don't come all at once." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_retry = { .keys = retry_keys };
 
@@ -328,6 +328,6 @@ static const struct key spool_keys[] = {
 		    "late; 0s: not told." },
 	{ "retry", &type_map, .section = &section_retry,
 	    .text = "When a deferred message is tried again." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_spool = { .keys = spool_keys };

@@ -45,13 +45,13 @@ static const struct key_word off_minus[] = { { "off", -1 }, { NULL, 0 } };
 
 static const struct key schedule_keys[] = {
 	SCHEDULE_ROWS(0),
-	{ NULL },
+	{ 0 },
 };
 const struct section section_schedule = { .keys = schedule_keys };
 
 static const struct key plan_provider_keys[] = {
 	SCHEDULE_ROWS(offsetof(struct conf_plan_provider, schedule)),
-	{ NULL },
+	{ 0 },
 };
 
 static void
@@ -96,7 +96,7 @@ static const struct key advance_keys[] = {
 	{ "sample", &type_count, AT(conf_plan, advance_when.sample),
 	    .initial = "20", BOUNDS(1, 1000000),
 	    .text = "Recipients before a share means anything." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_advance = { .keys = advance_keys };
 
@@ -109,7 +109,7 @@ static const struct key stop_keys[] = {
 	    AT(conf_plan, unhealthy.stop_rejected_permille), .initial = "5%",
 	    BOUNDS(1, 1000), .words = never_minus,
 	    .text = "So many refused for reputation stop the day." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_stop = { .keys = stop_keys };
 
@@ -123,7 +123,7 @@ static const struct key unhealthy_keys[] = {
 	    .text = "How many days it steps back." },
 	{ "stop_day_at", &type_map, .section = &section_stop,
 	    .text = "What ends a day's sending at once." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_unhealthy = { .keys = unhealthy_keys };
 
@@ -136,7 +136,7 @@ static const struct key idle_keys[] = {
 	{ "restart_after", &type_duration, AT(conf_plan, idle.restart_after_us),
 	    .initial = "30d", BOUNDS(MS, 3650 * DAY), .words = never_zero,
 	    .text = "After so long without sending it begins anew." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_idle = { .keys = idle_keys };
 
@@ -209,7 +209,7 @@ static const struct key plan_keys[] = {
 	    .words = dones,
 	    .text = "After three days at the end: unlimited leaves the "
 		    "provider's own limits, keep stays at the last volume." },
-	{ NULL },
+	{ 0 },
 };
 /* `volumes` beside `schedule` is one way too many to say it, none is too few. */
 static void
@@ -254,7 +254,7 @@ static const struct key spike_guard_keys[] = {
 	{ "mode", &type_word, AT(conf_spike_guard, mode), .initial = "enforce",
 	    .words = mode_words,
 	    .text = "shadow decides and reports, and holds nothing." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_spike_guard = { .keys = spike_guard_keys };
 
@@ -279,7 +279,7 @@ static const struct key suppression_keys[] = {
 	    .initial = "reject", .words = suppression_actions,
 	    .text = "reject answers 550 5.1.1 at RCPT, drop takes the mail "
 		    "and doesn't send it, off does nothing." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_suppression = { .keys = suppression_keys };
 
@@ -296,6 +296,6 @@ static const struct key list_health_keys[] = {
 	{ "action", &type_word, AT(conf_list_health, action), .initial = "hold",
 	    .words = list_actions,
 	    .text = "hold stops the stream, alert only says so." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_list_health = { .keys = list_health_keys };

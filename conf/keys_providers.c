@@ -35,7 +35,7 @@ static const struct key react_keys[] = {
 	{ "hold", &type_duration, AT(conf_adapt, react.hold_us),
 	    .initial = "60s", BOUNDS(MS, DAY), .given = ADAPT_HOLD,
 	    .text = "No growth for so long." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_react = {
 	.keys = react_keys,
@@ -50,7 +50,7 @@ static const struct key recover_keys[] = {
 	    .initial = "60s", BOUNDS(MS, DAY), .given = ADAPT_EVERY,
 	    .text = "How often the rate may grow. A failed probe waits twice "
 		    "as long." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_recover = {
 	.keys = recover_keys,
@@ -72,7 +72,7 @@ static const struct key suspend_keys[] = {
 	{ "max", &type_duration, AT(conf_adapt, suspend.max_us),
 	    .initial = "24h", BOUNDS(MS, 31 * DAY), .given = ADAPT_SUSPEND_MAX,
 	    .text = "The longest suspension." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_suspend = {
 	.keys = suspend_keys,
@@ -94,7 +94,7 @@ static const struct key adapt_keys[] = {
 	    .text = "How a lane finds back." },
 	{ "suspend", &type_map, .section = &section_suspend,
 	    .text = "When a lane stops for a while." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_adapt = {
 	.keys = adapt_keys,
@@ -133,7 +133,7 @@ const struct section section_adapt = {
 
 static const struct key route_limit_keys[] = {
 	LIMIT_ROWS(conf_route_limit, limits, NULL, NULL),
-	{ NULL },
+	{ 0 },
 };
 const struct section section_route_limit = {
 	.item = "provider",
@@ -294,7 +294,7 @@ static const struct key reply_keys[] = {
 	    .words = final_words,
 	    .text = "true: the message bounces, whatever the code; false: "
 		    "it is tried again; auto: as class and code say." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_reply = {
 	.item = "reply rule",
@@ -325,7 +325,7 @@ static const struct key provider_keys[] = {
 	    .section = &section_adapt,
 	    .flags = KEY_PARTIAL | KEY_LISTED_ELSEWHERE,
 	    .text = "Keys of adapt that differ for this provider." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_provider = {
 	.item = "provider",

@@ -64,7 +64,7 @@ static const struct key root_keys[] = {
 	    .section = &section_list_health, .initial_doc = "off",
 	    .text = "Stops a stream whose list is dirty. Off unless it is "
 		    "given." },
-	{ NULL },
+	{ 0 },
 };
 
 const struct section section_conf = {

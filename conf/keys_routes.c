@@ -102,7 +102,7 @@ static const struct key route_auth_keys[] = {
 	    .check = key_check_path,
 	    .text = "A file that holds the password, one line. It is read "
 		    "with the configuration." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_route_auth = { .keys = route_auth_keys };
 
@@ -124,7 +124,7 @@ static const struct key timeouts_keys[] = {
 	    "For each piece of the content to be taken."),
 	TIMEOUT("data_done", data_done_us, "10m",
 	    "For the reply after the content."),
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_timeouts = { .keys = timeouts_keys };
 
@@ -135,7 +135,7 @@ static const struct key backoff_keys[] = {
 	{ "max", &type_duration, AT(conf_route, backoff.max_us),
 	    .initial = "1m", BOUNDS(10 * MS, DAY),
 	    .text = "The longest wait." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_backoff = { .keys = backoff_keys };
 
@@ -189,7 +189,7 @@ static const struct key route_keys[] = {
 	{ "adapt", &type_map, AT(conf_route, adapt), .section = &section_adapt,
 	    .flags = KEY_PARTIAL | KEY_LISTED_ELSEWHERE,
 	    .text = "Keys of adapt that differ for this route." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_route = {
 	.item = "route",
@@ -225,7 +225,7 @@ static const struct key match_keys[] = {
 	    .n_offset = offsetof(struct conf_stream, match.n_header),
 	    .text = "Header fields with their values; \"*\" is any value. "
 		    "All of them must be there." },
-	{ NULL },
+	{ 0 },
 };
 static const struct section section_match = { .keys = match_keys };
 
@@ -243,7 +243,7 @@ static const struct key stream_keys[] = {
 	{ "routes", &type_names, AT(conf_stream, routes), .flags = KEY_REQUIRED,
 	    .text = "Routes in order of preference: the next is used when "
 		    "the first has no allowance." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_stream = {
 	.item = "stream",
@@ -261,7 +261,7 @@ static const struct key sender_keys[] = {
 	    .flags = KEY_REQUIRED,
 	    .text = "The plan that this domain's mail follows, by whatever "
 		    "route it leaves." },
-	{ NULL },
+	{ 0 },
 };
 const struct section section_sender = {
 	.item = "sender domain",
