@@ -102,6 +102,7 @@ end_turn(struct governor *g)
 	atomic_store(&g->wants_events, event_log_is_wanted(g->events));
 	if (g->wants_plan)
 		governor_plan(g);
+	governor_tell_changes(g);
 	event_log_flush(g->events);
 }
 

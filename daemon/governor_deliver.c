@@ -16,6 +16,8 @@
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
 #include "daemon/governor_private.h"
+#include "daemon/outcome.h"
+#include "sink/smtp_reply.h"
 
 #define PLANS_A_TURN 1000
 
@@ -53,8 +55,7 @@ governor_uses_free(struct governor *g)
 /* The worker with most of its share of this route's connections free. The
  * scheduler counts the route as a whole, so one of them has some. */
 static unsigned
-choose_worker(
-    struct governor *g, const struct route_use *u, unsigned route)
+choose_worker(struct governor *g, const struct route_use *u, unsigned route)
 {
 	unsigned limit = g->rt->conf->routes[route].connections;
 	unsigned best = 0;
@@ -177,8 +178,8 @@ fate_event(const struct rcpt_result *r)
 }
 
 static void
-event_result(
-    struct governor *g, const struct job *job, size_t i, int64_t took_us)
+event_result(struct governor *g, const struct job *job, size_t i,
+    int64_t took_us)
 {
 	const struct transaction *t = &job->pool.transaction;
 	const struct rcpt_result *r = &t->results[i];
@@ -232,71 +233,6 @@ route_now(const struct governor *g, const struct job *job)
 	return -1;
 }
 
-/* The reply that speaks for the transaction: the worst for the lane. */
-static const struct rcpt_result *
-speaking_result(const struct transaction *t)
-{
-	const struct rcpt_result *best = &t->results[0];
-
-	for (size_t i = 0; i < t->n_recipients; i++) {
-		const struct rcpt_result *r = &t->results[i];
-		bool speaks_of_lane = r->answer.class == CLASS_RATE ||
-		    r->answer.class == CLASS_REPUTATION_DEFER ||
-		    r->answer.class == CLASS_REPUTATION_REJECT;
-
-		if (speaks_of_lane)
-			return r;
-		if (r->fate == FATE_DELIVERED)
-			best = r;
-	}
-	return best;
-}
-
-struct tally {
-	uint32_t n_delivered, n_failed, n_deferred, n_untried;
-};
-
-static struct tally
-count_fates(const struct transaction *t)
-{
-	struct tally n = { 0 };
-
-	for (size_t i = 0; i < t->n_recipients; i++)
-		switch (t->results[i].fate) {
-		case FATE_DELIVERED:
-			n.n_delivered++;
-			break;
-		case FATE_FAILED:
-			n.n_failed++;
-			break;
-		case FATE_DEFERRED:
-			n.n_deferred++;
-			break;
-		case FATE_UNTRIED:
-		case FATE_UNKNOWN:
-			n.n_untried++;
-			break;
-		}
-	return n;
-}
-
-static enum spool_fate
-spool_fate_of(enum rcpt_fate fate, bool moves_deferred)
-{
-	switch (fate) {
-	case FATE_DELIVERED:
-		return SPOOL_DELIVERED;
-	case FATE_FAILED:
-		return SPOOL_FAILED_FOR_GOOD;
-	case FATE_DEFERRED:
-		return moves_deferred ? SPOOL_MOVE : SPOOL_KEEP;
-	case FATE_UNTRIED:
-	case FATE_UNKNOWN:
-		break;
-	}
-	return SPOOL_KEEP;
-}
-
 static struct spool_request *
 new_settlement(uint64_t message, uint32_t number, size_t n_rcpts)
 {
@@ -328,22 +264,22 @@ needs_delay_warning(struct governor *g, const struct job *job)
 
 /*
  * Deferred recipients wait for their retry; those that weren't offered (the
- * gate let only a part through, or the peer takes no more in one go) go on at
- * once. When there are both, the deferred ones become a delivery of their own.
+ * gate let only a part through, or the peer takes no more in one go) and those
+ * that were refused for the lane's speed go on at once. When there are both,
+ * the deferred ones become a delivery of their own.
  */
 static struct spool_request *
-make_settlement(struct governor *g, struct job *job, const struct tally *n,
-    bool has_rest, int64_t retry_us)
+make_settlement(struct governor *g, struct job *job, const struct outcome *o,
+    int64_t retry_us)
 {
 	struct transaction *t = &job->pool.transaction;
 	struct spool_request *q =
 	    new_settlement(job->message, job->number, t->n_recipients);
-	bool moves = has_rest && n->n_deferred > 0;
 
 	for (size_t i = 0; i < t->n_recipients; i++) {
 		struct rcpt_result *r = &t->results[i];
 
-		q->rcpts[i].fate = spool_fate_of(r->fate, moves);
+		q->rcpts[i].fate = outcome_spool_fate(o, r);
 		q->rcpts[i].dsn_passed = t->dsn_passed;
 		snprintf(q->rcpts[i].status, sizeof(q->rcpts[i].status), "%s",
 		    r->enhanced);
@@ -352,36 +288,25 @@ make_settlement(struct governor *g, struct job *job, const struct tally *n,
 			r->reply = NULL;
 		}
 	}
-	q->attempts = has_rest ? job->attempts : job->attempts + 1;
-	q->due_utc_us = has_rest ? 0 : utc_of(retry_us);
+	q->attempts = o->has_rest ? job->attempts : job->attempts + 1;
+	q->due_utc_us = o->has_rest ? 0 : utc_of(retry_us);
 	q->move_attempts = job->attempts + 1;
 	q->move_due_utc_us = utc_of(retry_us);
-	q->delay_warning = n->n_deferred > 0 && needs_delay_warning(g, job);
+	q->delay_warning = o->n_deferred > 0 && needs_delay_warning(g, job);
 	q->next_hop = xstrdup(job->pool.peer);
 	return q;
 }
 
 static struct pending_verdict *
-make_verdict(const struct job *job, const struct tally *n)
+make_verdict(const struct job *job, const struct outcome *o)
 {
-	const struct rcpt_result *r = speaking_result(&job->pool.transaction);
 	struct pending_verdict *p = xcalloc(1, sizeof(*p));
-	struct verdict *v = &p->verdict;
-	uint32_t n_gone = n->n_delivered + n->n_failed;
 
-	p->reply = xstrdup(r->reply ? r->reply : "");
-	v->message = job->message;
-	v->number = job->number;
-	v->n_delivered = n->n_delivered;
-	v->n_failed = n->n_failed;
-	v->n_deferred = n->n_deferred;
-	v->phase = r->phase;
-	v->class = r->answer.class;
-	v->blame = r->answer.blame;
-	v->code = r->code;
-	v->reply = p->reply;
-	v->n_pending = job->n_pending - n_gone;
-	v->next = v->n_pending == 0 ? SETTLE_DONE : SETTLE_RETRY;
+	p->reply = xstrdup(o->speaker->reply ? o->speaker->reply : "");
+	p->verdict.message = job->message;
+	p->verdict.number = job->number;
+	outcome_verdict(o, &p->verdict);
+	p->verdict.reply = p->reply;
 	return p;
 }
 
@@ -392,29 +317,40 @@ free_verdict(struct pending_verdict *p)
 	free(p);
 }
 
+/* Without adaptation nothing would keep an unpunished message from being
+ * refused again at once: then it waits for its retry as any other. */
+static bool
+lane_adapts(const struct governor *g, const struct job *job)
+{
+	const struct conf *conf = g->rt->conf;
+	const struct conf_provider *provider =
+	    conf_provider(conf, job->pool.transaction.provider);
+	int route = route_now(g, job);
+	struct conf_adapt adapt;
+
+	if (route < 0 || provider == NULL)
+		return false;
+	adapt = conf_lane_adapt(conf, &conf->routes[route], provider);
+	return adapt.enabled && adapt.mode == MODE_ENFORCE;
+}
+
 static void
 finish_tried(struct governor *g, struct job *job)
 {
-	struct tally n = count_fates(&job->pool.transaction);
-	struct pending_verdict *p = make_verdict(job, &n);
-	uint32_t n_offered = (uint32_t)job->pool.transaction.n_recipients;
-	bool has_rest = n.n_untried > 0 || job->n_pending > n_offered;
+	struct outcome o;
+	struct pending_verdict *p;
 	int64_t now_us = clock_mono_us();
-	int64_t retry_us =
-	    sched_retry_at(g->sched, job->attempts + 1, now_us);
+	int64_t retry_us = sched_retry_at(g->sched, job->attempts + 1, now_us);
 	struct spool_request *q;
 
-	if (has_rest && p->verdict.n_pending > 0) {
-		p->verdict.next = SETTLE_REQUEUE;
-		p->verdict.n_pending -= n.n_deferred; /* they move */
-	}
-	if (p->verdict.n_pending == 0)
-		p->verdict.next = SETTLE_DONE;
-	g->n_delivered += n.n_delivered;
-	g->n_deferred += n.n_deferred;
-	g->n_failed += n.n_failed;
+	outcome_read(&o, &job->pool.transaction, job->n_pending,
+	    lane_adapts(g, job));
+	p = make_verdict(job, &o);
+	g->n_delivered += o.n_delivered;
+	g->n_deferred += o.n_deferred + o.n_unpunished;
+	g->n_failed += o.n_failed;
 	log_results(g, job);
-	q = make_settlement(g, job, &n, has_rest, retry_us);
+	q = make_settlement(g, job, &o, retry_us);
 	if (p->verdict.code > 0 && route_now(g, job) >= 0)
 		sched_route_up(g->sched, (unsigned)route_now(g, job), now_us);
 	if (p->verdict.next == SETTLE_DONE) {
@@ -435,22 +371,12 @@ governor_settled(struct governor *g, struct letter *letter_take)
 	free_verdict(p);
 }
 
-/* Nothing was said about the message: the permit goes back, and the route
- * waits before it tries its next hop again. */
 static void
-finish_unused(struct governor *g, struct job *job)
+event_route_down(struct governor *g, const struct job *job, const char *why,
+    int64_t wait_us)
 {
-	int64_t now_us = clock_mono_us();
-	const char *why = job->pool.refusal ? job->pool.refusal : "";
-	int route = route_now(g, job);
-	int64_t until_us;
-
-	sched_unuse(g->sched, job->message, job->number, now_us);
-	if (g->is_draining || route < 0)
-		return;
-	until_us = sched_route_down(g->sched, (unsigned)route, why, now_us);
 	log_info("route_down", LOG_STR("route", job->route_name),
-	    LOG_STR("why", why), LOG_INT("wait_ms", (until_us - now_us) / 1000));
+	    LOG_STR("why", why), LOG_INT("wait_ms", wait_us / 1000));
 	if (!event_log_is_wanted(g->events))
 		return;
 	event_begin(g->events, "route", clock_utc_us());
@@ -459,8 +385,57 @@ finish_unused(struct governor *g, struct job *job)
 	event_str(g->events, "phase", phase_name(job->pool.refusal_phase));
 	event_int(g->events, "code", job->pool.refusal_code);
 	event_str(g->events, "reply", why);
-	event_int(g->events, "wait_ms", (until_us - now_us) / 1000);
+	event_int(g->events, "wait_ms", wait_us / 1000);
 	event_end(g->events);
+}
+
+/* The next hop answered, but wouldn't hear of any message. */
+static int64_t
+refused(struct governor *g, const struct job *job, int64_t now_us)
+{
+	const char *text = job->pool.refusal ? job->pool.refusal : "";
+	char enhanced[16];
+	struct reply_fact fact = { .phase = job->pool.refusal_phase,
+		.code = job->pool.refusal_code,
+		.enhanced = enhanced,
+		.text = text,
+		.provider = job->pool.transaction.provider };
+	struct reply_answer answer;
+	struct verdict v;
+
+	smtp_enhanced_of(text, enhanced);
+	answer = reply_rules_ask(g->rt->rules, &fact);
+	v = (struct verdict){ .message = job->message,
+		.number = job->number,
+		.phase = fact.phase,
+		.class = answer.class,
+		.blame = answer.blame,
+		.code = fact.code,
+		.reply = text,
+		.pause_us = answer.pause_us };
+	return sched_refused(g->sched, &v, now_us);
+}
+
+/* Nothing was said about the message: the permit goes back, and the route
+ * waits before it tries its next hop again, or opens fewer connections. */
+static void
+finish_unused(struct governor *g, struct job *job)
+{
+	int64_t now_us = clock_mono_us();
+	const char *why = job->pool.refusal ? job->pool.refusal : "";
+	int route = route_now(g, job);
+	int64_t until_us = now_us;
+
+	if (job->pool.refusal_code > 0 && !g->is_draining && route >= 0) {
+		until_us = refused(g, job, now_us);
+	} else {
+		sched_unuse(g->sched, job->message, job->number, now_us);
+		if (!g->is_draining && route >= 0)
+			until_us = sched_route_down(g->sched, (unsigned)route,
+			    why, now_us);
+	}
+	if (until_us > now_us)
+		event_route_down(g, job, why, until_us - now_us);
 }
 
 /* The delivery isn't in the spool: dropped by an operator a moment ago. */
@@ -506,8 +481,8 @@ event_accepted(struct governor *g, const struct added_letter *a)
 
 	for (uint32_t i = 0; i < a->n_pending; i++) {
 		event_begin(g->events, "accepted", a->arrived_utc_us);
-		event_str(
-		    g->events, "message", message_id_format(a->message, id));
+		event_str(g->events, "message",
+		    message_id_format(a->message, id));
 		event_str(g->events, "stream", a->stream);
 		event_str(g->events, "provider", a->provider);
 		event_str(g->events, "user", *a->user ? a->user : NULL);
@@ -564,15 +539,15 @@ take_out(struct governor *g, uint64_t message, uint32_t number,
 	if (!sched_delivery_get(g->sched, message, number, &q) ||
 	    !sched_remove(g->sched, message, number))
 		return false;
-	governor_settle_all(
-	    g, message, number, q.n_pending, fate, "5.0.0", reply);
+	governor_settle_all(g, message, number, q.n_pending, fate, "5.0.0",
+	    reply);
 	g->n_failed += q.n_pending;
 	return true;
 }
 
 bool
-governor_bounce(
-    struct governor *g, uint64_t message, uint32_t number, const char *reply)
+governor_bounce(struct governor *g, uint64_t message, uint32_t number,
+    const char *reply)
 {
 	return take_out(g, message, number, SPOOL_FAILED_FOR_GOOD, reply);
 }

@@ -70,6 +70,9 @@ void governor_receive(struct letter *letter_take, void *arg);
 /* governor.c */
 void governor_drained(struct governor *g); /* one more worker is */
 
+/* governor_changes.c */
+void governor_tell_changes(struct governor *g);
+
 /* governor_deliver.c: plan -> job -> result -> verdict -> settlement. */
 void governor_plan(struct governor *g);
 void governor_result(struct governor *g, struct job *job_take);
