@@ -366,7 +366,7 @@ log_ready(struct governor *g)
 		strbuf_addf(&listeners, "%s%s", i ? "," : "",
 		    g->rt->sockets[i]->address);
 	sched_totals(g->sched, &totals);
-	log_info("ready", LOG_STR("listeners", listeners.data),
+	log_always("ready", LOG_STR("listeners", listeners.data),
 	    LOG_STR("admin", g->rt->conf->daemon.admin_socket.path),
 	    LOG_INT("queued", totals.n_deliveries),
 	    LOG_INT("took_ms", (clock_utc_us() - g->started_utc_us) / 1000),

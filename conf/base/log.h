@@ -56,15 +56,16 @@ void log_write(enum log_level level, const char *event,
 	{ \
 		{ 0 }, ##__VA_ARGS__ \
 	}
+#define LOG_NOW_(level, event, ...) \
+	log_write((level), (event), LOG_FIELDS_(__VA_ARGS__) + 1, \
+	    sizeof(LOG_FIELDS_(__VA_ARGS__)) / sizeof(struct log_field) - 1)
 #define LOG_AT_(level, event, ...) \
 	do { \
 		if (log_wants(level)) \
-			log_write((level), (event), \
-			    LOG_FIELDS_(__VA_ARGS__) + 1, \
-			    sizeof(LOG_FIELDS_(__VA_ARGS__)) / \
-				    sizeof(struct log_field) - \
-				1); \
+			LOG_NOW_(level, event, ##__VA_ARGS__); \
 	} while (0)
+/* At info, whatever the level: what others wait for. */
+#define log_always(event, ...) LOG_NOW_(LOG_LEVEL_INFO, event, ##__VA_ARGS__)
 #define log_error(event, ...) LOG_AT_(LOG_LEVEL_ERROR, event, ##__VA_ARGS__)
 #define log_warn(event, ...) LOG_AT_(LOG_LEVEL_WARN, event, ##__VA_ARGS__)
 #define log_info(event, ...) LOG_AT_(LOG_LEVEL_INFO, event, ##__VA_ARGS__)
