@@ -17,7 +17,7 @@ struct strbuf;
 /*
  * What the operator said, as an immutable, reference-counted snapshot. Every
  * field's meaning, default and bounds stand once, in the key table
- * (conf/keys.c); flyball.yaml(5) is generated from it. Strings are never NULL
+ * (conf/keys.h); flyball.yaml(5) is generated from it. Strings are never NULL
  * unless said; lists are arrays with a count. Any thread may read a snapshot
  * that it holds a reference on.
  */

@@ -24,7 +24,6 @@ struct section;
 struct reader {
 	struct mistakes *mistakes;
 	struct strbuf path; /* "routes.ip-a" */
-	bool is_builtin;    /* what is read comes with the program */
 	bool with_defaults; /* absent keys get their initial value */
 };
 
@@ -98,7 +97,6 @@ struct key {
 };
 
 struct section {
-	const char *item; /* "route": one of SHAPE_LIST or SHAPE_NAMED */
 	const char *name; /* "NAME": how the manual writes a named one */
 	size_t size;
 	size_t name_offset; /* of char *, in SHAPE_NAMED */

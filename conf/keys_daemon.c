@@ -198,7 +198,6 @@ static const struct key listener_keys[] = {
 	{ 0 },
 };
 const struct section section_listener = {
-	.item = "listener",
 	.size = sizeof(struct conf_listener),
 	.keys = listener_keys,
 };

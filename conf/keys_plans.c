@@ -63,7 +63,6 @@ seal_plan_provider(struct reader *r, struct node *n, void *base)
 }
 
 static const struct section section_plan_provider = {
-	.item = "provider",
 	.name = "PROVIDER",
 	.size = sizeof(struct conf_plan_provider),
 	.name_offset = offsetof(struct conf_plan_provider, provider),
@@ -230,7 +229,6 @@ seal_plan(struct reader *r, struct node *n, void *base)
 }
 
 const struct section section_plan = {
-	.item = "plan",
 	.name = "NAME",
 	.size = sizeof(struct conf_plan),
 	.name_offset = offsetof(struct conf_plan, name),

@@ -136,7 +136,6 @@ static const struct key route_limit_keys[] = {
 	{ 0 },
 };
 const struct section section_route_limit = {
-	.item = "provider",
 	.name = "PROVIDER",
 	.size = sizeof(struct conf_route_limit),
 	.name_offset = offsetof(struct conf_route_limit, provider),
@@ -297,7 +296,6 @@ static const struct key reply_keys[] = {
 	{ 0 },
 };
 static const struct section section_reply = {
-	.item = "reply rule",
 	.size = sizeof(struct conf_reply_rule),
 	.keys = reply_keys,
 	.seal = seal_reply,
@@ -328,7 +326,6 @@ static const struct key provider_keys[] = {
 	{ 0 },
 };
 const struct section section_provider = {
-	.item = "provider",
 	.name = "NAME",
 	.size = sizeof(struct conf_provider),
 	.name_offset = offsetof(struct conf_provider, name),

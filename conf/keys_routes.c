@@ -192,7 +192,6 @@ static const struct key route_keys[] = {
 	{ 0 },
 };
 const struct section section_route = {
-	.item = "route",
 	.name = "NAME",
 	.size = sizeof(struct conf_route),
 	.name_offset = offsetof(struct conf_route, name),
@@ -246,7 +245,6 @@ static const struct key stream_keys[] = {
 	{ 0 },
 };
 const struct section section_stream = {
-	.item = "stream",
 	.name = "NAME",
 	.size = sizeof(struct conf_stream),
 	.name_offset = offsetof(struct conf_stream, name),
@@ -264,7 +262,6 @@ static const struct key sender_keys[] = {
 	{ 0 },
 };
 const struct section section_sender = {
-	.item = "sender domain",
 	.name = "DOMAIN",
 	.size = sizeof(struct conf_sender),
 	.name_offset = offsetof(struct conf_sender, domain),

@@ -48,9 +48,7 @@ read_builtin(struct reader *r, struct conf *conf, const char *name,
 
 	if (root == NULL)
 		return;
-	r->is_builtin = true;
 	section_read_given(r, &section_conf, root, conf);
-	r->is_builtin = false;
 	node_free(root);
 }
 
@@ -68,9 +66,7 @@ read_builtin_plan(struct reader *r, struct conf *conf, const char *name,
 	plan->key = xstrdup(name);
 	plan->key_at = plan->at;
 	plans.key = (char *)(uintptr_t) "plans";
-	r->is_builtin = true;
 	section_read_given(r, &section_conf, &root, conf);
-	r->is_builtin = false;
 	node_free(plan);
 }
 
