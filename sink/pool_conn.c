@@ -285,12 +285,27 @@ pool_conn_after(struct conn *c)
 	conn_push(c);
 }
 
+/* All was sent in one flight, and only a part is answered. A server that sends
+ * its replies in two pieces and hasn't turned Nagle off (Postfix) keeps the
+ * second one back until the first is acknowledged. */
+static bool
+has_half_an_answer(const struct conn *c)
+{
+	enum client_state state = smtp_client_state(c->client);
+
+	return (state == CLIENT_ENVELOPE || state == CLIENT_EOD) &&
+	    smtp_client_out(c->client)->len == 0 &&
+	    c->job->transaction.n_replies > 0;
+}
+
 static size_t
 on_input(void *arg, const char *data, size_t len)
 {
 	struct conn *c = arg;
 
 	smtp_client_input(c->client, data, len);
+	if (has_half_an_answer(c))
+		stream_ack_now(c->stream);
 	pool_conn_after(c);
 	return len;
 }

@@ -777,6 +777,15 @@ stream_free_flush(struct stream *s)
 		flush(s);
 }
 
+void
+stream_ack_now(struct stream *s)
+{
+	int on = 1;
+
+	if (s->fd >= 0)
+		setsockopt(s->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof(on));
+}
+
 const SSL *
 stream_ssl(const struct stream *s)
 {

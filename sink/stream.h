@@ -64,6 +64,9 @@ size_t stream_queued(const struct stream *s); /* bytes not yet written */
 void stream_resume(struct stream *s);
 /* No input callbacks (back-pressure) until resumed. */
 void stream_hold(struct stream *s);
+/* Acknowledges what was read without the usual delay of 40 ms: when we have
+ * nothing to say, but the peer has, and its Nagle algorithm waits for us. */
+void stream_ack_now(struct stream *s);
 /* `ended(STREAM_TIMEOUT)` after so long; again moves it; 0 = never. */
 void stream_set_timeout(struct stream *s, int64_t timeout_us);
 

@@ -13,6 +13,7 @@
 
 #include <arpa/inet.h>
 #include <event2/event_struct.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -45,19 +46,39 @@ struct server {
 	const char *scripts[8];
 	SSL_CTX *tls;
 	bool is_implicit;
-	bool breaks_tls; /* closes where the handshake would begin */
-	bool is_mute;	 /* no greeting */
+	bool breaks_tls;   /* closes where the handshake would begin */
+	bool is_mute;	   /* no greeting */
+	bool is_piecemeal; /* replies in two writes, and with Nagle */
 	struct session sessions[N_SESSIONS];
 	size_t n_sessions;
 	int n_resumed; /* TLS */
 	struct sockaddr_in last_client;
 };
 
+/* As Postfix does: the first reply by itself, the rest after it. */
+static inline void
+push_in_pieces(struct session *s)
+{
+	struct strbuf *out = &s->peer.out;
+	int fd = stream_fd(s->stream), off = 0;
+	char *lf = memchr(out->data, '\n', out->len);
+	size_t len = (size_t)(lf + 1 - out->data);
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &off, sizeof(off));
+	assert_true(send(fd, out->data, len, 0) == (ssize_t)len);
+	strbuf_consume(out, len);
+	if (out->len > 0)
+		assert_true(send(fd, out->data, out->len, 0) > 0);
+	strbuf_reset(out);
+}
+
 static inline void
 session_push(struct session *s)
 {
 	struct peer *p = &s->peer;
 
+	if (s->server->is_piecemeal && p->out.len > 0 && !p->is_gone)
+		push_in_pieces(s);
 	if (p->out.len > 0)
 		stream_write(s->stream, p->out.data, p->out.len);
 	strbuf_reset(&p->out);

@@ -230,6 +230,25 @@ a_stale_connection_is_told_from_a_lost_reply(void **state)
 	world_close(&w);
 }
 
+/* A delayed acknowledgement is 40 ms; what is measured here is mostly that. */
+static void
+no_time_is_lost_between_two_halves_of_an_answer(void **state)
+{
+	int64_t begin_us;
+	struct world w;
+
+	(void)state;
+	world_open(&w, "");
+	w.server.caps = "PIPELINING;CHUNKING";
+	w.server.is_piecemeal = true;
+	assert_int_equal(send_one(&w), FATE_DELIVERED);
+	begin_us = clock_mono_us();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(send_one(&w), FATE_DELIVERED);
+	assert_true(clock_mono_us() - begin_us < 20 * 20000);
+	world_close(&w);
+}
+
 /* ---- configuration ---- */
 
 static void
@@ -752,6 +771,8 @@ main(void)
 		cmocka_unit_test(a_peer_may_close_an_idle_connection),
 		cmocka_unit_test(a_stale_connection_costs_no_attempt),
 		cmocka_unit_test(a_stale_connection_is_told_from_a_lost_reply),
+		cmocka_unit_test(
+		    no_time_is_lost_between_two_halves_of_an_answer),
 		cmocka_unit_test(a_reload_keeps_what_needn_t_change),
 		cmocka_unit_test(
 		    a_busy_connection_ends_its_job_under_the_old_configuration),
