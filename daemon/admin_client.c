@@ -19,6 +19,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/admin_private.h"
 #include "daemon/command_words.h"
+#include "daemon/event_filter.h"
 #include "daemon/event_log.h"
 
 #define INPUT_MAX (COMMAND_LINE_MAX + 2) /* with CRLF */
@@ -60,6 +61,8 @@ on_event_line(const char *line, size_t len, void *arg)
 {
 	struct admin_client *c = arg;
 
+	if (!event_filter_fits(c->filter, line, len))
+		return;
 	if (n_unread(c) + len > ADMIN_FOLLOW_BYTES_MAX) {
 		c->n_missed++;
 		return;
@@ -74,6 +77,7 @@ follow(struct admin_client *c)
 	/* It may stand still as long as it likes: lines are dropped then. */
 	bufferevent_set_timeouts(c->bev, NULL, NULL);
 	c->admin->n_followers++;
+	c->filter = command_take_filter(c->command);
 	c->follower =
 	    event_log_follow(governor_events(c->admin->g), on_event_line, c);
 }
@@ -331,6 +335,7 @@ admin_client_free(struct admin_client *c)
 		event_log_unfollow(governor_events(a->g), c->follower);
 		a->n_followers--;
 	}
+	event_filter_free(c->filter);
 	command_free(c->command);
 	/* A last answer (to `drain`) goes out if the peer takes it at once. */
 	if (n_unread(c) > 0)

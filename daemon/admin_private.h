@@ -34,8 +34,9 @@ struct admin_client {
 	struct command *command; /* under way, or NULL */
 	struct event *pace;
 	struct event_follower *follower;
-	uint64_t n_missed; /* events since the last that was told */
-	int64_t active_us; /* when it last had something to do */
+	struct event_filter *filter; /* what it wants to follow */
+	uint64_t n_missed;	     /* events since the last that was told */
+	int64_t active_us;	     /* when it last had something to do */
 	bool is_in_line;
 	bool is_at_end;	 /* it sends no more */
 	bool is_closing; /* goes when its answer is written */

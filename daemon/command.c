@@ -30,6 +30,7 @@ static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_QUEUE] = command_queue,
 	[COMMAND_MESSAGE] = command_message,
 	[COMMAND_PROVIDERS] = command_providers,
+	[COMMAND_EVENTS] = command_events,
 	[COMMAND_EVENTS_FOLLOW] = command_events_follow,
 	[COMMAND_PAUSE] = command_pause,
 	[COMMAND_RESUME] = command_resume,
@@ -183,6 +184,27 @@ command_take_options(struct command *c, int64_t *until_us_out)
 	for (size_t i = 0; i < c->n_args; i++)
 		if (strcmp(c->args[i], "for") == 0)
 			return take_for(c, i, until_us_out);
+	return 0;
+}
+
+/* `limit N` behind everything else. */
+int
+command_take_limit(struct command *c, int64_t max, int64_t *limit_out)
+{
+	const char *word;
+	char *end;
+
+	if (c->n_args > 0 && strcmp(c->args[c->n_args - 1], "limit") == 0)
+		return command_misused(c, "limit has no number behind it");
+	if (c->n_args < 2 || strcmp(c->args[c->n_args - 2], "limit") != 0)
+		return 0;
+	word = c->args[c->n_args - 1];
+	*limit_out = strtol(word, &end, 10);
+	if (*word < '0' || *word > '9' || *end != '\0' || *limit_out < 1 ||
+	    *limit_out > max)
+		return command_misused(c, "limit is 1..%lld, not \"%.40s\"",
+		    (long long)max, word);
+	c->n_args -= 2;
 	return 0;
 }
 
@@ -379,6 +401,15 @@ command_step(struct command *c)
 	return step == STEP_DONE ? succeeded(c, step) : step;
 }
 
+struct event_filter *
+command_take_filter(struct command *c)
+{
+	struct event_filter *filter = c->filter;
+
+	c->filter = NULL;
+	return filter;
+}
+
 struct strbuf *
 command_out(struct command *c)
 {
@@ -394,6 +425,7 @@ command_free(struct command *c)
 		record(c, "broken off");
 	if (c->release != NULL)
 		c->release(c);
+	event_filter_free(c->filter);
 	free((char *)c->because);
 	words_fini(&c->words);
 	strbuf_fini(&c->errors);

@@ -8,6 +8,7 @@
 
 #include "conf/base/strbuf.h"
 
+struct event_filter;
 struct governor;
 
 /*
@@ -45,6 +46,8 @@ enum step {
 struct command *command_new(struct governor *g, const struct command_peer *peer,
     const char *line, size_t len);
 enum step command_step(struct command *c);
+/* Behind STEP_FOLLOW: which events are wanted; the caller's now. */
+struct event_filter *command_take_filter(struct command *c);
 /* What has gathered of the answer; the caller consumes it. */
 struct strbuf *command_out(struct command *c);
 /* At any time: a change that is under way ends where it is, and is recorded

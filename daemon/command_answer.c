@@ -123,6 +123,13 @@ answer_null(struct answer *a, const char *key)
 }
 
 void
+answer_raw(struct answer *a, const char *key, const char *json, size_t len)
+{
+	if (begin(a, key))
+		strbuf_add(&a->json, json, len);
+}
+
+void
 answer_time(struct answer *a, const char *key, int64_t utc_us)
 {
 	char text[CLOCK_RFC3339_SIZE];

@@ -42,6 +42,9 @@ void answer_ratio(struct answer *a, const char *key, int64_t count,
     int64_t divisor);
 void answer_bool(struct answer *a, const char *key, bool value);
 void answer_null(struct answer *a, const char *key);
+/* What is JSON already. */
+void answer_raw(struct answer *a, const char *key, const char *json,
+    size_t len);
 /* RFC 3339, or null for 0. */
 void answer_time(struct answer *a, const char *key, int64_t utc_us);
 /* Milliseconds from now_us until due_us: null for INT64_MAX, 0 when over. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * Commands about the daemon itself: reload, drain, log level, help, and the
- * answer that begins `events follow` (the events themselves are the admin
- * socket's business).
+ * Commands about the daemon itself: reload, drain, log level, help.
  */
 #include "daemon/command_private.h"
 
@@ -80,15 +78,6 @@ command_log_level(struct command *c)
 	answer_open(&c->out, NULL, '{');
 	answer_str(&c->out, "level", log_level_name(log_level()));
 	answer_str(&c->out, "before", before);
-	answer_close(&c->out, '}');
-	return 0;
-}
-
-int
-command_events_follow(struct command *c)
-{
-	answer_open(&c->out, NULL, '{');
-	answer_bool(&c->out, "follows", true);
 	answer_close(&c->out, '}');
 	return 0;
 }

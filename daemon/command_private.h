@@ -19,6 +19,7 @@
 #include "daemon/command_answer.h"
 #include "daemon/command_table.h"
 #include "daemon/command_words.h"
+#include "daemon/event_filter.h"
 #include "daemon/governor.h"
 #include "daemon/selection.h"
 #include "sink/envelope.h"
@@ -42,6 +43,7 @@ struct command {
 	enum step (*step)(struct command *c);
 	void (*release)(struct command *c);
 	void *state;
+	struct event_filter *filter; /* of events */
 	/* of a change, for the record: */
 	const char *because; /* NULL = nobody said */
 	uint64_t n_changed;
@@ -75,6 +77,8 @@ void command_show_lines(struct command *c, const char *key,
  * *until_us_out is INT64_MAX without a duration. */
 int command_take_options(struct command *c, int64_t *until_us_out);
 int command_take_because(struct command *c);
+/* `limit N` behind everything else; *limit_out stays if it isn't there. */
+int command_take_limit(struct command *c, int64_t max, int64_t *limit_out);
 /* Removes the flag from args if it is there. */
 bool command_take_flag(struct command *c, const char *flag);
 
@@ -87,6 +91,8 @@ int command_reload(struct command *c);
 int command_drain(struct command *c);
 int command_log_level(struct command *c);
 int command_help(struct command *c);
+/* command_events.c */
+int command_events(struct command *c);
 int command_events_follow(struct command *c);
 /* command_lanes.c */
 int command_lanes(struct command *c);

@@ -130,36 +130,14 @@ release_queue(struct command *c)
 	free(l);
 }
 
-/* `limit N` behind everything else. */
-static int
-take_limit(struct command *c, int64_t *limit_out)
-{
-	const char *word;
-	char *end;
-
-	*limit_out = QUEUE_LIMIT;
-	if (c->n_args > 0 && strcmp(c->args[c->n_args - 1], "limit") == 0)
-		return command_misused(c, "limit has no number behind it");
-	if (c->n_args < 2 || strcmp(c->args[c->n_args - 2], "limit") != 0)
-		return 0;
-	word = c->args[c->n_args - 1];
-	*limit_out = strtol(word, &end, 10);
-	if (*word < '0' || *word > '9' || *end != '\0' || *limit_out < 1 ||
-	    *limit_out > QUEUE_LIMIT_MAX)
-		return command_misused(c, "limit is 1..%d, not \"%.40s\"",
-		    QUEUE_LIMIT_MAX, word);
-	c->n_args -= 2;
-	return 0;
-}
-
 int
 command_queue(struct command *c)
 {
 	struct queue_walk *walk;
 	struct listing *l;
-	int64_t limit;
+	int64_t limit = QUEUE_LIMIT;
 
-	if (take_limit(c, &limit) < 0)
+	if (command_take_limit(c, QUEUE_LIMIT_MAX, &limit) < 0)
 		return -1;
 	walk = queue_walk_new(governor_sched(c->g), governor_reader(c->g),
 	    c->args, c->n_args, &c->is_usage, &c->err);

@@ -67,6 +67,7 @@ show_result(struct command *c, const struct selecting *sel)
 	uint64_t n_unread = queue_walk_n_unread(sel->walk);
 
 	answer_open(&c->out, NULL, '{');
+	answer_str(&c->out, "action", c->row->name);
 	answer_bool(&c->out, "dry_run", c->is_dry_run);
 	answer_int(&c->out, "matched", (int64_t)sel->n_matched);
 	answer_int(&c->out, "recipients", (int64_t)sel->n_recipients);

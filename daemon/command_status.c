@@ -171,6 +171,7 @@ static void
 show_until(struct command *c, int64_t since_us, int64_t until_us)
 {
 	command_time(c, "since", since_us);
+	answer_int(&c->out, "age_ms", (c->now_us - since_us) / 1000);
 	command_time(c, "until", until_us);
 	answer_wait(&c->out, "remaining_ms", until_us, c->now_us);
 }

@@ -88,16 +88,30 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .role = ROLE_READ,
 	    .max_args = 1,
 	},
+	[COMMAND_EVENTS] = {
+	    .name = "events",
+	    .usage = "[KEY=VALUE...] [limit N]",
+	    .summary = "show the last events",
+	    .doc = "From the end of the event log's file: the last 20, or N "
+		   "(at most 1000). With conditions, such as event=deferred "
+		   "provider=gmail recipient=*@example.com, those of the "
+		   "file's last MiB that fit.",
+	    .example = "events event=bounced provider=gmail limit 5",
+	    .role = ROLE_READ,
+	    .max_args = -1,
+	},
 	[COMMAND_EVENTS_FOLLOW] = {
 	    .name = "events follow",
-	    .usage = "",
+	    .usage = "[KEY=VALUE...]",
 	    .summary = "print events as they happen",
 	    .doc = "After the answer the connection carries the event log's "
 		   "lines, until it is closed. A reader that is more than 1 "
 		   "MiB behind loses whole lines and is told how many: "
-		   "{\"event\":\"dropped\",\"n\":...}.",
-	    .example = "events follow",
+		   "{\"event\":\"dropped\",\"n\":...}. With conditions "
+		   "only events that fit come.",
+	    .example = "events follow event=deferred provider=gmail",
 	    .role = ROLE_READ,
+	    .max_args = -1,
 	},
 	[COMMAND_PAUSE] = {
 	    .name = "pause",

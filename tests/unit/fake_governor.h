@@ -203,6 +203,7 @@ fake_start(struct governor *g)
 	memset(g, 0, sizeof(*g));
 	fixture_init(&g->f);
 	g->f.conf.file = (char *)"/etc/flyball/flyball.yaml";
+	g->f.conf.daemon.event_log = (char *)"";
 	g->f.conf.daemon.hostname = (char *)"relay.test";
 	g->f.conf.daemon.admin_socket.path = (char *)"";
 	g->f.conf.daemon.admin_socket.group = (char *)"";

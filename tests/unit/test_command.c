@@ -6,6 +6,7 @@
 #include "daemon/command.h"
 
 #include <jansson.h>
+#include <unistd.h>
 
 #include "conf/base/rng.h"
 #include "daemon/command_table.h"
@@ -508,6 +509,58 @@ providers_and_help(void **state)
 	json_decref(r);
 }
 
+static void
+the_last_events_come_from_the_file(void **state)
+{
+	char path[] = "/tmp/test_command.XXXXXX";
+	int fd = mkstemp(path);
+	json_t *r;
+
+	(void)state;
+	g.f.conf.daemon.event_log = (char *)"";
+	refused_as(&root, "events", "names no file", false);
+	assert_int_equal(event_log_reopen(g.events, path, NULL), 0);
+	g.f.conf.daemon.event_log = path;
+	r = ask("events");
+	assert_int_equal(json_array_size(r), 0);
+	json_decref(r);
+	for (int i = 0; i < 5000; i++) { /* more than is looked at */
+		event_begin(g.events, i % 10 ? "delivered" : "bounced",
+		    clock_utc_us());
+		event_int(g.events, "i", i);
+		event_str(g.events, "reply",
+		    "250 xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+		event_end(g.events);
+	}
+	r = ask("events");
+	assert_int_equal(json_array_size(r), 20);
+	assert_int_equal(number(json_array_get(r, 0), "i"), 4980);
+	assert_int_equal(number(json_array_get(r, 19), "i"), 4999);
+	json_decref(r);
+	r = ask("events event=bounced limit 3");
+	assert_int_equal(json_array_size(r), 3);
+	assert_int_equal(number(json_array_get(r, 0), "i"), 4970);
+	json_decref(r);
+	refused_as(&root, "events limit 1000 event=nothing", "no condition",
+	    true);
+	event_log_flush(g.events);
+	assert_int_equal(lseek(fd, 0, SEEK_END) > (1 << 20), 1);
+	assert_true(write(fd, "no JSON\n", 8) == 8);
+	r = ask("events limit 2");
+	assert_int_equal(json_array_size(r), 1);
+	json_decref(r);
+	close(fd);
+	unlink(path);
+	refused_as(&root, "events", path, false);
+	g.f.conf.daemon.event_log = (char *)"/dev/null";
+	refused_as(&root, "events", "is no file", false);
+	refused_as(&root, "events bounced", "no condition", true);
+	g.f.conf.daemon.event_log = NULL;
+}
+
 /* ---- changes ---- */
 
 static void
@@ -731,6 +784,7 @@ main(void)
 		CASE(the_queue_is_selected),
 		CASE(envelopes_are_read_only_where_needed),
 		CASE(providers_and_help),
+		CASE(the_last_events_come_from_the_file),
 		CASE(a_change_is_on_record),
 		CASE(a_rate_is_in_force_at_once_and_taken_back),
 		CASE(dropped_are_gone_and_those_in_flight_are_counted),

@@ -67,9 +67,8 @@ words_that_are_no_command_get_a_hint(void **state)
 	} cases[] = {
 		{ "stauts", "`status`" },
 		{ "lnaes", "`lanes`" },
-		{ "events", "`events follow`" },
 		{ "log", "`log level`" },
-		{ "events folow", "`events follow`" },
+		{ "evnets", "`events`" },
 		{ "reboot-the-moon", "`help`" },
 		{ "", "`help`" },
 	};
