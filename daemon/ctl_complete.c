@@ -157,6 +157,14 @@ list_args(const struct ctl *ctl, const struct command_row *row,
 			puts("where");
 		list_options(row, args, n);
 		return;
+	case COMMAND_EVENTS:
+	case COMMAND_EVENTS_FOLLOW:
+		if (n == 0 && command_id_of(row) == COMMAND_EVENTS)
+			puts("follow");
+		puts("event=\nprovider=\nroute=\nstream=\nsender=\n"
+		     "recipient=\nmessage=\nclass=\ncode=");
+		list_options(row, args, n);
+		return;
 	case COMMAND_PROVIDERS:
 		list_names(ctl, "provider");
 		return;

@@ -20,6 +20,7 @@ static ctl_show_fn *const shows[COMMAND_COUNT] = {
 	[COMMAND_QUEUE] = ctl_show_queue,
 	[COMMAND_MESSAGE] = ctl_show_message,
 	[COMMAND_PROVIDERS] = ctl_show_providers,
+	[COMMAND_EVENTS] = ctl_show_events,
 	[COMMAND_PAUSE] = ctl_show_pause,
 	[COMMAND_RESUME] = ctl_show_resume,
 	[COMMAND_RATE] = ctl_show_rate,
@@ -172,14 +173,14 @@ ctl_show_refusal(const struct ctl *ctl, const json_t *answer)
 
 /* ---- short ones ---- */
 
-/* ", for another 2h" / ", until it is resumed". */
+/* " for 2h" / " until it is resumed". */
 static void
 print_until(const json_t *result, const char *never)
 {
 	if (json_is_null(json_object_get(result, "remaining_ms")))
-		printf(", %s", never);
+		printf(" %s", never);
 	else
-		printf(", for %s", ctl_span(result, "remaining_ms"));
+		printf(" for %s", ctl_span(result, "remaining_ms"));
 }
 
 void
@@ -318,10 +319,9 @@ add_rest(struct strbuf *out, const json_t *event)
 	}
 }
 
-void
-ctl_show_event(const struct ctl *ctl, const char *line)
+static void
+show_event(const struct ctl *ctl, const json_t *event)
 {
-	json_t *event = json_loads(line, 0, NULL);
 	const char *name = ctl_str(event, "event");
 	enum colour colour = event_colour(name);
 	struct strbuf text = { 0 };
@@ -341,7 +341,26 @@ ctl_show_event(const struct ctl *ctl, const char *line)
 		strbuf_addc(&text, '"');
 	}
 	puts(text.data);
-	fflush(stdout);
 	strbuf_fini(&text);
+}
+
+void
+ctl_show_event(const struct ctl *ctl, const char *line)
+{
+	json_t *event = json_loads(line, 0, NULL);
+
+	show_event(ctl, event);
+	fflush(stdout);
 	json_decref(event);
+}
+
+void
+ctl_show_events(const struct ctl *ctl, const json_t *result)
+{
+	const json_t *event;
+	size_t i;
+
+	json_array_foreach(result, i, event) show_event(ctl, event);
+	if (json_array_size(result) == 0)
+		puts("no events that fit");
 }

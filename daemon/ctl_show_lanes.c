@@ -79,17 +79,24 @@ ctl_show_lanes(const struct ctl *ctl, const json_t *result)
 	size_t i;
 
 	table_column(t, "LANE", false);
+	table_max(t, 32);
 	table_column(t, "STATE", false);
 	table_column(t, "QUEUED", true);
 	table_column(t, "RETRY", true);
+	table_optional(t);
 	table_column(t, "FLYING", true);
 	table_column(t, "NOW", true);
 	table_column(t, "RATES", false);
 	table_column(t, "SENT", true);
+	table_optional(t);
 	table_column(t, "DEFER", true);
+	table_optional(t);
 	table_column(t, "FAIL", true);
+	table_optional(t);
 	table_column(t, "HELD BY", false);
+	table_max(t, 40);
 	table_column(t, "LAST REFUSAL", false);
+	table_optional(t);
 	json_array_foreach(result, i, lane) lane_row(t, lane);
 	ctl_print_table(t, "no lanes: one exists from its first mail on");
 }
@@ -104,7 +111,7 @@ show_gates(const struct ctl *ctl, const json_t *gates)
 	table_column(t, "GATE", false);
 	table_column(t, "STATE", false);
 	table_column(t, "OPENS IN", true);
-	table_column(t, "", false);
+	table_column(t, "WHY", false);
 	json_array_foreach(gates, i, g)
 	{
 		bool is_open = ctl_true(g, "is_open");

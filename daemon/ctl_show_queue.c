@@ -63,12 +63,19 @@ ctl_show_queue(const struct ctl *ctl, const json_t *result)
 	table_column(t, "AGE", true);
 	table_column(t, "NEXT IN", true);
 	table_column(t, "TRIED", true);
+	table_optional(t);
 	table_column(t, "SIZE", true);
+	table_optional(t);
 	table_column(t, "STREAM", false);
+	table_optional(t);
 	table_column(t, "LANE", false);
+	table_max(t, 28);
 	table_column(t, "FROM", false);
+	table_max(t, 30);
 	table_column(t, "TO", false);
+	table_max(t, 40);
 	table_column(t, "LAST REPLY", false);
+	table_optional(t);
 	json_array_foreach(result, i, e) entry_row(t, e);
 	ctl_print_table(t, "nothing is queued that fits");
 }
@@ -130,16 +137,29 @@ ctl_show_message(const struct ctl *ctl, const json_t *result)
 
 /* ---- retry, bounce, drop ---- */
 
+/* "12 of 15 deliveries (20 recipients) dropped". */
 void
 ctl_show_changed(const struct ctl *ctl, const json_t *result)
 {
+	static const struct {
+		const char *action, *would, *did;
+	} words[] = {
+		{ "retry", "would be tried now", "are tried now" },
+		{ "bounce", "would be returned", "returned" },
+		{ "drop", "would be dropped", "dropped" },
+	};
+	const char *words_found = "changed";
 	bool is_dry_run = ctl_true(result, "dry_run");
 
 	(void)ctl;
-	printf("%s of %s deliveries (%s recipients) %s\n",
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (strcmp(words[i].action, ctl_str(result, "action")) == 0)
+			words_found =
+			    is_dry_run ? words[i].would : words[i].did;
+	printf("%s of %s deliveries (%s recipients) %s%s\n",
 	    ctl_count(result, "changed"), ctl_count(result, "matched"),
-	    ctl_count(result, "recipients"),
-	    is_dry_run ? "would be changed; nothing was done" : "changed");
+	    ctl_count(result, "recipients"), words_found,
+	    is_dry_run ? "; nothing was done" : "");
 	if (ctl_int(result, "in_flight") > 0)
 		printf("%s are being sent just now and were left alone\n",
 		    ctl_count(result, "in_flight"));

@@ -89,8 +89,8 @@ show_by_hand(const struct ctl *ctl, const json_t *r)
 
 	table_column(t, "SET BY HAND", false);
 	table_column(t, "NAME", false);
-	table_column(t, "SINCE", false);
-	table_column(t, "ENDS IN", false);
+	table_column(t, "FOR", true);
+	table_column(t, "ENDS IN", true);
 	table_column(t, "WHAT, WHY", false);
 	json_array_foreach(json_object_get(r, "pauses"), i, one)
 	{
@@ -99,7 +99,7 @@ show_by_hand(const struct ctl *ctl, const json_t *r)
 		strbuf_addf(&kind, "pause %s", ctl_str(one, "kind"));
 		table_cell(t, YELLOW, kind.data);
 		ctl_cell(t, PLAIN, one, "name");
-		ctl_cell(t, PLAIN, one, "since");
+		ctl_cell(t, PLAIN, one, "age_ms");
 		ctl_cell(t, PLAIN, one, "remaining_ms");
 		ctl_cell(t, PLAIN, one, "because");
 		strbuf_fini(&kind);
@@ -108,7 +108,7 @@ show_by_hand(const struct ctl *ctl, const json_t *r)
 	{
 		table_cell(t, YELLOW, "rate");
 		ctl_cell(t, PLAIN, one, "lane");
-		ctl_cell(t, PLAIN, one, "since");
+		ctl_cell(t, PLAIN, one, "age_ms");
 		ctl_cell(t, PLAIN, one, "remaining_ms");
 		ctl_cell(t, PLAIN, one, "rates");
 	}

@@ -17,7 +17,9 @@
 struct column {
 	char *title;
 	bool is_right;
+	bool is_optional;
 	size_t width;
+	size_t max; /* on a terminal; 0 = any */
 };
 
 struct cell {
@@ -67,6 +69,18 @@ table_column(struct table *t, const char *title, bool is_right)
 }
 
 void
+table_optional(struct table *t)
+{
+	t->columns[t->n_columns - 1].is_optional = true;
+}
+
+void
+table_max(struct table *t, size_t columns)
+{
+	t->columns[t->n_columns - 1].max = columns;
+}
+
+void
 table_cell(struct table *t, enum colour colour, const char *text)
 {
 	struct column *c = &t->columns[t->n_cells % t->n_columns];
@@ -108,18 +122,65 @@ colour_off(const struct ctl *ctl, enum colour colour)
 	return ctl->has_colour && colour != PLAIN ? "\033[0m" : "";
 }
 
-/* How wide the last column may be. */
+/* ---- printing ---- */
+
+/* What a terminal's width makes of the columns. */
+struct layout {
+	bool is_hidden[COLUMNS_MAX];
+	size_t width[COLUMNS_MAX];
+	size_t last; /* the last column that is shown */
+};
+
 static size_t
-last_room(const struct table *t)
+total(const struct table *t, const struct layout *l)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < t->n_columns; i++)
+		if (!l->is_hidden[i])
+			sum += GAP +
+			    (i == l->last && l->width[i] > LAST_MIN
+				    ? LAST_MIN
+				    : l->width[i]);
+	return sum - GAP;
+}
+
+/* Optional columns go, from the right, until the rest fits. */
+static void
+hide_columns(const struct table *t, struct layout *l)
+{
+	for (size_t i = t->n_columns; i-- > 0;) {
+		if (total(t, l) <= t->ctl->width)
+			return;
+		if (t->columns[i].is_optional)
+			l->is_hidden[i] = true;
+		while (l->last > 0 && l->is_hidden[l->last])
+			l->last--;
+	}
+}
+
+static void
+lay_out(const struct table *t, struct layout *l)
 {
 	size_t used = 0;
 
+	*l = (struct layout){ .last = t->n_columns - 1 };
+	for (size_t i = 0; i < t->n_columns; i++) {
+		const struct column *c = &t->columns[i];
+
+		l->width[i] = c->width;
+		if (t->ctl->width > 0 && c->max > 0 && c->width > c->max)
+			l->width[i] = c->max;
+	}
 	if (t->ctl->width == 0)
-		return SIZE_MAX;
-	for (size_t i = 0; i + 1 < t->n_columns; i++)
-		used += t->columns[i].width + GAP;
-	return used + LAST_MIN > t->ctl->width ? LAST_MIN
-					       : t->ctl->width - used;
+		return;
+	hide_columns(t, l);
+	for (size_t i = 0; i < l->last; i++)
+		used += l->is_hidden[i] ? 0 : l->width[i] + GAP;
+	if (used + l->width[l->last] > t->ctl->width)
+		l->width[l->last] = used + LAST_MIN > t->ctl->width
+		    ? LAST_MIN
+		    : t->ctl->width - used;
 }
 
 static void
@@ -129,37 +190,42 @@ pad(size_t n, FILE *to)
 }
 
 static void
-print_cell(const struct table *t, size_t column, const char *text,
-    enum colour colour, FILE *to)
+print_cell(const struct table *t, const struct layout *l, size_t i,
+    const char *text, enum colour colour, FILE *to)
 {
-	const struct column *c = &t->columns[column];
-	bool is_last = column + 1 == t->n_columns;
 	size_t width = text_columns(text, strlen(text));
-	size_t len = strlen(text), room = last_room(t);
-	bool is_cut = is_last && width > room;
+	size_t len = strlen(text), room = l->width[i];
+	bool is_cut = width > room, is_right = t->columns[i].is_right;
 
-	if (is_cut)
+	if (is_cut) {
 		len = text_prefix(text, room - 1);
-	if (c->is_right && width < c->width)
-		pad(c->width - width, to);
+		width = room;
+	}
+	if (is_right)
+		pad(room - width, to);
 	fprintf(to, "%s%.*s%s%s", colour_on(t->ctl, colour), (int)len, text,
 	    is_cut ? "\u2026" : "", colour_off(t->ctl, colour));
-	if (is_last)
-		return;
-	pad((c->is_right || width >= c->width ? 0 : c->width - width) + GAP,
-	    to);
+	if (i < l->last)
+		pad((is_right ? 0 : room - width) + GAP, to);
 }
 
 void
 table_print(const struct table *t, FILE *to)
 {
+	struct layout l;
+
+	lay_out(t, &l);
 	for (size_t i = 0; i < t->n_columns; i++)
-		print_cell(t, i, t->columns[i].title, BOLD, to);
+		if (!l.is_hidden[i])
+			print_cell(t, &l, i, t->columns[i].title, BOLD, to);
 	fputc('\n', to);
 	for (size_t i = 0; i < t->n_cells; i++) {
-		print_cell(t, i % t->n_columns, t->cells[i].text,
-		    t->cells[i].colour, to);
-		if ((i + 1) % t->n_columns == 0)
+		size_t column = i % t->n_columns;
+
+		if (!l.is_hidden[column])
+			print_cell(t, &l, column, t->cells[i].text,
+			    t->cells[i].colour, to);
+		if (column + 1 == t->n_columns)
 			fputc('\n', to);
 	}
 }
