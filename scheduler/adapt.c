@@ -15,11 +15,16 @@
 #define PRIOR		   4 /* answers that stand behind the rate so far */
 #define TOLERATED_PERMILLE 200
 #define WAIT_FIRST	   4  /* x recover.every */
-#define WAIT_MOST	   20 /* x recover.every */
-#define STEP_ANSWERS	   4
-#define GENTLE_PERMILLE	   1150
+#define WAIT_MOST	   12 /* x recover.every */
+#define STEP_ANSWERS	   3
+#define GENTLE_PERMILLE	   1300
 #define ROUGH_PERMILLE	   1300
+#define FAR_PERMILLE	   1500
+#define VERY_FAR_PERMILLE  2500
 #define REST		   1000 /* x react.hold: then the old rate is old */
+#define FRESH_WINDOW	   4
+#define KNOWN		   100	   /* then a lane is fresh no more */
+#define FRESH_US	   2000000 /* nor after so long */
 #define UNUSED_MOST	   8
 
 static const char *const names[ADAPT_STATE_COUNT] = {
@@ -115,6 +120,16 @@ adapt_when(struct adapt *a, int64_t now_us)
 		return INT64_MIN;
 	settle_debt(a, now_us);
 	return a->debt <= 0 ? now_us : now_us + takes_us(a->rate, a->debt);
+}
+
+int64_t
+adapt_window_when(const struct adapt *a, unsigned n_in_flight, int64_t now_us)
+{
+	if (!a->conf.enabled || a->n_known >= KNOWN ||
+	    n_in_flight < FRESH_WINDOW + a->n_known)
+		return now_us;
+	/* Those that hang don't hold the others for long. */
+	return a->busy_us + FRESH_US;
 }
 
 int64_t
@@ -287,7 +302,7 @@ look_back(const struct adapt *a, int64_t now_us)
 static int64_t
 excess(const struct adapt *a, int64_t now_us)
 {
-	return a->n_above * RATE_ONE - brings(a->failed, now_us - a->above_us);
+	return a->n_above * RATE_ONE - brings(a->from, now_us - a->above_us);
 }
 
 /*
@@ -302,27 +317,51 @@ probe_failed(struct adapt *a, int64_t measured, int64_t now_us)
 	int64_t over = most(excess(a, now_us), 0);
 	int64_t every_us = a->conf.recover.every_us;
 	int64_t span_us = most(now_us - a->above_us, 1);
-	int64_t limit = a->failed;
+	int64_t limit = a->from;
 
-	if (a->is_free) {
+	if (a->is_rough ||
+	    (a->is_free && a->rate > part(a->from, FAR_PERMILLE))) {
+		/* It went far: between what went well and what didn't. */
 		a->wait_us = WAIT_FIRST * every_us;
-		return most(measured, a->failed);
+		limit =
+		    a->rate > part(a->from, VERY_FAR_PERMILLE) || a->is_rough
+		    ? most(measured, a->failed)
+		    : most(a->from,
+			  measured -
+			      rate_of(a->burst / RATE_ONE,
+				  a->conf.react.hold_us));
+		a->is_rough = a->rate > part(limit, ROUGH_PERMILLE);
+		return limit;
 	}
 	if (a->burst == 0 || over < a->burst)
 		a->burst = over;
 	else
-		a->burst = least(part(a->burst, 1100) + RATE_ONE / 2, over);
+		a->burst = least(part(a->burst, 1500) + RATE_ONE, over);
 	limit += (int64_t)((__int128)(over - a->burst) * 1000000 / span_us);
 	limit = most(limit, rate_of(a->n_since, now_us - a->cut_us));
-	if (limit > part(a->failed, 1030))
+	if (limit > part(a->from, 1200))
 		a->wait_us = WAIT_FIRST * every_us;
-	else
+	else if (limit < part(a->from, 1080))
 		a->wait_us = least(2 * a->wait_us, WAIT_MOST * every_us);
 	return least(measured, limit);
 }
 
+/*
+ * Accepted since the last decrease: the bucket was empty then and is empty
+ * now, so that was the limit. A few answers at the rate in force stand by, so
+ * that two or three real ones aren't taken for a measurement.
+ */
 static int64_t
-believe(struct adapt *a, int64_t measured, bool is_enough, int64_t now_us)
+since_cut(const struct adapt *a, int64_t now_us)
+{
+	int64_t span_us =
+	    now_us - a->cut_us + takes_us(a->rate, PRIOR * RATE_ONE);
+
+	return rate_of(a->n_since + PRIOR, span_us);
+}
+
+static int64_t
+believe(struct adapt *a, int64_t measured, int64_t now_us)
 {
 	int64_t before = a->failed;
 	int64_t limit;
@@ -331,13 +370,10 @@ believe(struct adapt *a, int64_t measured, bool is_enough, int64_t now_us)
 		return measured;
 	if (a->state == ADAPT_PROBING)
 		return probe_failed(a, measured, now_us);
-	if (!is_enough)
-		return measured;
 	/* It failed where it was thought to be good: since the last decrease
 	 * the bucket was never full, so what was accepted is the limit. */
 	limit = least(measured, part(a->flat, 985));
-	if (a->n_since >= SAMPLE)
-		limit = least(limit, rate_of(a->n_since, now_us - a->cut_us));
+	limit = least(limit, since_cut(a, now_us));
 	if (limit < part(before, 800))
 		a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
 	return limit;
@@ -371,35 +407,53 @@ refine(struct adapt *a, int64_t now_us)
 	return true;
 }
 
+/* Did the lane need the rate that it had? */
+static bool
+is_used(const struct adapt *a, int64_t now_us)
+{
+	int64_t brought = brings(a->rate, now_us - a->step_from_us);
+
+	return a->n_sent * RATE_ONE >= part(brought, 750);
+}
+
 static bool
 decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 {
 	struct evidence seen = look_back(a, now_us);
 	int64_t base = a->state != ADAPT_OPEN ? a->rate : a->ceiling;
+	bool was_probing = a->state == ADAPT_PROBING;
 
-	if (!seen.is_enough) {
+	/* A lane that is known and has just come back: what it knew is better
+	 * than what a moment shows. */
+	if (a->state != ADAPT_OPEN && !a->is_rough && seen.is_rough)
+		seen.is_enough = seen.is_rough = false;
+	if (seen.is_enough) {
+		if (base == 0 || seen.sent_busy < base)
+			base = seen.sent_busy;
+	} else if (a->state != ADAPT_OPEN && a->failed > 0 &&
+	    is_used(a, now_us)) {
+		/* Slow, but known: believe() has more to judge by. */
+		seen.accepted = base;
+	} else {
 		/* Too little to measure by: half of what was allowed. */
 		if (base == 0)
 			base = seen.sent;
 		seen.accepted = base / 2;
-	} else if (base == 0 || seen.sent_busy < base) {
-		base = seen.sent_busy;
 	}
 	/* The quick refusals are in, the slow acceptances aren't: it can't be
 	 * measured yet. And no single decision is trusted with everything. */
 	if (a->window.is_open)
 		seen.accepted = base;
 	seen.accepted = most(seen.accepted, base / 8);
+	a->n_known = KNOWN;
 	a->window.is_open = n_in_flight > 0;
 	a->window.base = base;
-	a->window.limit =
-	    believe(a, least(seen.accepted, base), seen.is_enough, now_us);
+	a->window.limit = believe(a, least(seen.accepted, base), now_us);
 	a->window.n_good = 0;
 	a->window.n_bad = 1;
 	a->window.n_left = n_in_flight;
-	/* A large gap between what went well and what didn't. */
-	a->is_rough = seen.is_rough ||
-	    (a->is_free && a->rate > part(a->window.limit, ROUGH_PERMILLE));
+	if (!was_probing)
+		a->is_rough = seen.is_rough;
 	a->is_free = false;
 	refine(a, now_us);
 	/* A moment for the other side to have room again. */
@@ -464,6 +518,8 @@ adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
 	if (a->state == ADAPT_PROBING)
 		a->n_above += n;
 	a->n_since += n;
+	if (a->n_known < KNOWN)
+		a->n_known++;
 	if (!a->window.is_open || !is_before_cut(a, epoch))
 		return false;
 	a->window.n_good++;
@@ -479,7 +535,7 @@ adapt_sent(struct adapt *a, uint32_t n, int64_t now_us)
 	bool changed = false;
 
 	a->used_us = now_us;
-	if (rest_us > a->conf.react.hold_us) {
+	if (a->n_busy == 0 || rest_us > a->conf.react.hold_us) {
 		a->cut_us = a->busy_us = now_us;
 		a->n_since = 0;
 		a->heard_us = a->n_busy = 0;
@@ -531,15 +587,6 @@ adapt_slow_start(struct adapt *a, int64_t permille, int64_t now_us)
 
 /* ---- growth ---- */
 
-/* Did the lane need the rate that it had? */
-static bool
-is_used(const struct adapt *a, int64_t now_us)
-{
-	int64_t brought = brings(a->rate, now_us - a->step_from_us);
-
-	return a->n_sent * RATE_ONE >= part(brought, 750);
-}
-
 static bool
 climb(struct adapt *a, int64_t now_us)
 {
@@ -564,11 +611,12 @@ probe(struct adapt *a, int64_t now_us)
 	a->growth_permille = a->conf.recover.probe_permille;
 	a->above_us = now_us;
 	a->n_above = 0;
+	a->from = a->failed;
 	a->is_free = false;
 	if (a->is_rough) {
 		a->growth_permille *= 4;
 		a->is_free = true;
-		a->failed = a->rate;
+		a->from = a->failed = a->rate;
 	}
 	enter(a, ADAPT_PROBING, 0);
 	grow_to(a, part(a->rate, 1000 + a->growth_permille), now_us);
@@ -577,22 +625,39 @@ probe(struct adapt *a, int64_t now_us)
 	return true;
 }
 
+/*
+ * How fast to go until a burst is ruled out: so that it takes about two
+ * holds, as each recipient above the limit that is still on its way when the
+ * bucket is empty will be refused.
+ */
+static int64_t
+gentle_rate(const struct adapt *a, int64_t burst)
+{
+	int64_t span_us = 2 * a->conf.react.hold_us;
+	int64_t over = (int64_t)((__int128)burst * 1250000 / span_us);
+
+	over = most(over, part(a->from, a->conf.recover.probe_permille));
+	return least(a->from + over, part(a->from, GENTLE_PERMILLE));
+}
+
 static bool
 grow(struct adapt *a, int64_t now_us)
 {
-	int64_t gentle = part(a->failed, GENTLE_PERMILLE);
-	int64_t burst = most(a->burst, 2 * RATE_ONE);
+	int64_t burst = most(a->burst, RATE_ONE);
+	int64_t gentle = gentle_rate(a, burst);
 	int64_t rate;
 
-	if (!a->is_free && excess(a, now_us) > 2 * burst) {
+	if (!a->is_free && excess(a, now_us) > part(burst, 1250) + RATE_ONE) {
 		a->is_free = true;
 		a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
 	}
-	a->growth_permille =
-	    least(a->growth_permille * (a->is_free ? 2000 : 1500) / 1000, 1000);
 	rate = part(a->rate, 1000 + a->growth_permille);
-	if (!a->is_free)
-		rate = least(rate, most(a->rate, gentle));
+	if (a->is_free || rate < gentle)
+		a->growth_permille = least(a->growth_permille *
+			(a->is_free ? 2000 : 1500) / 1000,
+		    1000);
+	else
+		rate = most(a->rate, gentle);
 	if (a->is_free)
 		a->failed = a->rate;
 	grow_to(a, rate, now_us);

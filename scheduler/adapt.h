@@ -44,11 +44,13 @@ struct adapt {
 	int64_t n_busy;		   /* recipients sent since busy_us */
 	bool is_rough;		   /* `failed` was read from a first burst */
 	unsigned n_unused;	   /* steps in a row */
+	unsigned n_known; /* accepted since it was fresh, up to KNOWN */
 
 	/* Probing. */
 	int64_t wait_us; /* until the next one */
 	int64_t growth_permille;
 	int64_t burst; /* nano-recipients that fit above the limit */
+	int64_t from;  /* `failed` when the probe began, at above_us */
 	int64_t above_us;
 	int64_t n_above; /* accepted since above_us */
 	int64_t cut_us;	 /* of the last decrease */
@@ -86,6 +88,11 @@ void adapt_reset(struct adapt *a, int64_t now_us);
 int64_t adapt_rate(const struct adapt *a);
 /* From when the next may leave; <= now_us: now. */
 int64_t adapt_when(struct adapt *a, int64_t now_us);
+/* A lane that nothing is known of begins with a few transactions in flight,
+ * and one more for each that was accepted: from when may one more leave while
+ * n_in_flight do? <= now_us: now. An answer may make it earlier. */
+int64_t adapt_window_when(const struct adapt *a, unsigned n_in_flight,
+    int64_t now_us);
 /* The most that should leave in one transaction; INT64_MAX: any. */
 int64_t adapt_depth(const struct adapt *a);
 /* n recipients leave. True: the rate changed, because of a long rest. */

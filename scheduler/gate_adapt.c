@@ -26,10 +26,15 @@ int64_t
 adapted_when(const struct gate_ask *ask)
 {
 	struct lane_adapt *a = ask->lane->adapt;
+	int64_t now_us = ask->now_us, window_us, when_us;
 
-	if (a->speed.state == ADAPT_OPEN || lane_is_shadow(ask->lane))
+	if (lane_is_shadow(ask->lane))
 		return INT64_MIN;
-	return adapt_when(&a->speed, ask->now_us);
+	window_us = adapt_window_when(&a->speed, ask->lane->in_flight, now_us);
+	if (a->speed.state == ADAPT_OPEN)
+		return window_us;
+	when_us = adapt_when(&a->speed, now_us);
+	return when_us > window_us ? when_us : window_us;
 }
 
 int64_t
@@ -150,6 +155,12 @@ const char *
 suspended_because(const struct gate_ask *ask)
 {
 	return why_shut(ask->lane->adapt->breaker.why);
+}
+
+void
+suspended_release(const struct gate_ask *ask)
+{
+	(void)ask; /* gate.c wakes who waits at a gate with a release */
 }
 
 void

@@ -15,6 +15,8 @@ void adapted_say(const struct gate_ask *ask, struct gate_view *view);
 int64_t suspended_when(const struct gate_ask *ask);
 int64_t suspended_since(const struct gate_ask *ask);
 const char *suspended_because(const struct gate_ask *ask);
+/* Nothing comes back, but one that waits for another is woken. */
+void suspended_release(const struct gate_ask *ask);
 void suspended_say(const struct gate_ask *ask, struct gate_view *view);
 
 #endif

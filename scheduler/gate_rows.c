@@ -477,6 +477,7 @@ const struct gate_row gate_rows[] = {
 	    .when = suspended_when,
 	    .since = suspended_since,
 	    .because = suspended_because,
+	    .release = suspended_release,
 	    .say = suspended_say,
 	},
 	{
@@ -506,6 +507,7 @@ const struct gate_row gate_rows[] = {
 	    .since = adapted_since,
 	    .charge = adapted_charge,
 	    .give_back = adapted_give_back,
+	    .release = suspended_release,
 	    .say = adapted_say,
 	},
 	{

@@ -110,6 +110,7 @@ sim_share_route(struct sim *sim, struct sim_site *site,
 	size_t i = (size_t)(site - sim->sites);
 
 	site->route = with->route;
+	site->is_shared = sim->sites[with->route].is_shared = true;
 	sim->f.stream_routes[i][0] = (char *)with->route_name;
 }
 
@@ -336,10 +337,14 @@ step_connect(struct sim *sim, struct sim_flight *f)
 		next_at(sim, f, STEP_MAIL, f->site->rtt_us * 2);
 		return;
 	}
-	f->is_lost = pv.action == PROVIDER_RESET || pv.action == PROVIDER_HANG;
-	f->is_refused = !f->is_lost;
+	/* Behind a shared hop it is the hop that tells, at MAIL. */
+	if (!f->site->is_shared) {
+		f->is_lost =
+		    pv.action == PROVIDER_RESET || pv.action == PROVIDER_HANG;
+		f->is_refused = !f->is_lost;
+	}
 	pv.action = pv.action == PROVIDER_REPLY ? PROVIDER_CLOSE : pv.action;
-	end_after(sim, f, &pv, 0);
+	end_after(sim, f, &pv, f->is_lost || f->is_refused ? 0 : f->n);
 }
 
 static void step_rcpt(struct sim *sim, struct sim_flight *f);

@@ -29,6 +29,7 @@ struct sim_site {
 	const char *name;
 	char route_name[16];
 	unsigned route;
+	bool is_shared; /* behind one hop with others */
 	struct provider_spec spec;
 	struct provider_model *model;
 	struct sim_session *idle;

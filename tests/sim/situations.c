@@ -40,7 +40,7 @@ draw_spec(struct sim *sim, const char *name, double rate)
 	provider_spec_init(&spec, name);
 	spec.rate = rate;
 	if (isfinite(rate))
-		spec.burst = fmax(1, rate * draw_log(sim, 0.05, 1));
+		spec.burst = fmax(2, rate * draw_log(sim, 0.05, 1));
 	spec.rate_phase = phases[rng_below(&sim->rng, 3)];
 	spec.latency.min_us = 2000;
 	spec.latency.mean_us = (int64_t)draw(sim, 5000, 25000);
