@@ -193,9 +193,14 @@ class Flyball:
         self.process = None
 
     def close(self):
+        """Stops it, well or not; complains of an end that isn't a clean one."""
         try:
-            if self.process is not None and self.process.poll() is None:
-                self.stop()
+            if self.process is not None:
+                status = self.stop()
+                if status != 0:
+                    raise AssertionError(f"flyballd ended with {status}:\n" + self.log()[-6000:])
+            if os.path.exists(self.log_path) and "Sanitizer" in self.log():
+                raise AssertionError("a sanitizer complains:\n" + self.log()[-12000:])
         finally:
             if self.process is not None:
                 self.process.kill()
@@ -206,8 +211,14 @@ class Flyball:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except AssertionError as e:  # the first failure is the one to see
+            print(e)
 
 
 class Peer(socketserver.ThreadingTCPServer):
