@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import unittest
 
-from harness import PROVIDER, ROOT, Provider, TempDir, certificate, wait_until
+from harness import FLYBALLCTL, PROVIDER, ROOT, Provider, TempDir, certificate, wait_until
 
 
 def converse(port, *steps):
@@ -98,6 +98,33 @@ providers:
             held.pop().close()
             wait_until(lambda: converse(p.port)[0][0][:3] == "220", 5, "a place")
             held.pop().close()
+
+
+class Voices(unittest.TestCase):
+    """The rule base understands what the providers say."""
+
+    WANT = {"accepted": {"ok"}, "rate": {"rate", "reputation-defer"}, "daily": {"rate", "reputation-defer"},
+            "connections": {"rate", "reputation-defer"}, "reputation_defer": {"reputation-defer"},
+            "reputation_reject": {"reputation-reject"}, "greylist": {"greylist"}, "unknown_user": {"bad-mailbox"},
+            "mailbox_full": {"mailbox-full"}, "content": {"content"}, "system": {"system"},
+            "maintenance": {"system"}, "too_many_recipients": {"other"}, "messages_per_connection": {"rate", "system"}}
+
+    def test_each_word_is_understood(self):
+        rows = [l.split("\t") for l in subprocess.run([PROVIDER, "--voices"], capture_output=True, text=True,
+                                                      check=True).stdout.splitlines()]
+        self.assertGreater(len(rows), 100)
+        missed = []
+        for voice in sorted({r[0] for r in rows}):
+            mine = [r for r in rows if r[0] == voice]
+            known = [] if voice in ("plain", "ses") else ["--provider", voice]
+            p = subprocess.run([FLYBALLCTL, "classify", *known], input="".join(r[2] + "\n" for r in mine),
+                               capture_output=True, text=True)
+            self.assertEqual(p.returncode, 0, p.stderr)
+            answers = [l.split("\t") for l in p.stdout.splitlines()]
+            self.assertEqual(len(answers), len(mine))
+            missed += [f"{r[0]} {r[1]}: {a[0]} by {a[2]}: {r[2]}" for r, a in zip(mine, answers)
+                       if a[0] not in self.WANT[r[1]]]
+        self.assertEqual(missed, [], "\n" + "\n".join(missed))
 
 
 class Reports(unittest.TestCase):

@@ -12,6 +12,7 @@
 #include "conf/base/units.h"
 #include "tests/provider/report.h"
 #include "tests/provider/server.h"
+#include "tests/provider/voice.h"
 #include "tests/provider/world.h"
 
 struct program {
@@ -24,10 +25,12 @@ struct program {
 static const char usage[] =
     "usage: flyball-provider [-w WORLD.yaml] [--seed N] [--duration TIME]\n"
     "                        [--report TIME] [--store FILE] [--check]\n"
+    "       flyball-provider --voices\n"
     "Plays the mailbox providers of WORLD (default: one without limits) and\n"
     "reports what it saw, one JSON object a line. --duration counts from the\n"
     "first client; --store appends each accepted recipient with the SHA-256\n"
-    "of the body; --check only reads the world.\n";
+    "of the body; --check only reads the world; --voices lists each voice's\n"
+    "refusals (voice, kind, reply; tabs between, \\n within).\n";
 
 static const struct option options[] = {
 	{ "world", required_argument, NULL, 'w' },
@@ -36,6 +39,7 @@ static const struct option options[] = {
 	{ "report", required_argument, NULL, 'r' },
 	{ "store", required_argument, NULL, 'o' },
 	{ "check", no_argument, NULL, 'c' },
+	{ "voices", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -96,6 +100,32 @@ struct wishes {
 	bool only_check;
 };
 
+static void
+list_voices(void)
+{
+	const struct provider_voice *voice;
+
+	for (size_t i = 0; (voice = voice_at(i)) != NULL; i++) {
+		for (int kind = PROVIDER_OK; kind < PROVIDER_KINDS; kind++) {
+			struct provider_verdict v = { 0 };
+			char reply[2 * PROVIDER_TEXT_SIZE];
+			char *line, *rest = reply;
+
+			voice_say(voice, (enum provider_kind)kind,
+			    "user@example.com", &v);
+			provider_verdict_format(&v, reply, sizeof(reply));
+			printf("%s\t%s\t", voice->name,
+			    provider_kind_name((enum provider_kind)kind));
+			line = strsep(&rest, "\r");
+			fputs(line, stdout);
+			while ((line = strsep(&rest, "\r")) != NULL &&
+			    line[1] != '\0')
+				printf("\\n%s", line + 1);
+			putchar('\n');
+		}
+	}
+}
+
 static int
 parse_options(int argc, char **argv, struct wishes *w)
 {
@@ -121,6 +151,9 @@ parse_options(int argc, char **argv, struct wishes *w)
 		case 'c':
 			w->only_check = true;
 			break;
+		case 'v':
+			list_voices();
+			exit(0);
 		case 'h':
 			fputs(usage, stdout);
 			exit(0);

@@ -39,7 +39,7 @@ static const struct provider_voice table[] = {
 		[PROVIDER_MAILBOX_FULL] = { 452, "4.2.2",
 		    "<%r>: Mailbox full" },
 		[PROVIDER_CONTENT] = { 554, "5.7.1",
-		    "Spam message rejected" },
+		    "Message contains a virus" },
 		[PROVIDER_SYSTEM] = { 451, "4.3.0",
 		    "Temporary lookup error" },
 		[PROVIDER_MAINTENANCE] = { 421, "4.3.2",
@@ -233,8 +233,8 @@ static const struct provider_voice table[] = {
 		[PROVIDER_MAILBOX_FULL] = { 452, "",
 		    "<%r>: Requested mail action aborted: exceeded storage "
 		    "allocation, Quota exceeded" },
-		[PROVIDER_CONTENT] = { 554, "",
-		    "Transaction failed\nReject due to policy restrictions." },
+		[PROVIDER_CONTENT] = { 550, "",
+		    "<%r>: Reject due to policy restrictions (header based)" },
 		[PROVIDER_SYSTEM] = { 451, "",
 		    "Requested action aborted: local error in processing" },
 		[PROVIDER_MAINTENANCE] = { 421, "",
@@ -282,9 +282,9 @@ static const struct provider_voice table[] = {
 		[PROVIDER_MAILBOX_FULL] = { 552, "5.1.1",
 		    "Boite du destinataire pleine. Recipient overquota. "
 		    "OFR_417 [417]" },
-		[PROVIDER_CONTENT] = { 550, "5.2.0",
-		    "Mail rejete. Mail rejected. ofr_506 [506]" },
-		[PROVIDER_MAINTENANCE] = { 421, "",
+		[PROVIDER_CONTENT] = { 552, "5.3.4",
+		    "Message trop volumineux. Message too large. ofr_514 [514]" },
+		[PROVIDER_REPUTATION_DEFER] = { 421, "",
 		    "mwinf5c77 ME Service refuse. Veuillez essayer plus tard. "
 		    "Service refused, please try later. OFR_999 [999]" },
 	    } },
@@ -301,9 +301,6 @@ static const struct provider_voice table[] = {
 		[PROVIDER_UNKNOWN_USER] = { 550, "",
 		    "Mailbox not found. http://service.exmail.qq.com/cgi-bin/"
 		    "help?subtype=1&&id=20022&&no=1000728" },
-		[PROVIDER_CONTENT] = { 550, "",
-		    "Mail content denied. http://service.exmail.qq.com/cgi-bin/"
-		    "help?subtype=1&&id=20022&&no=1000726" },
 	    } },
 	{ .name = "ses", /* a smarthost with a quota, not a mailbox provider */
 	    .banner = "email-smtp.amazonaws.com ESMTP SimpleEmailService",
