@@ -93,6 +93,39 @@ show_hold(struct command *c, const struct lane_view *l)
 }
 
 static void
+show_rate(struct command *c, const char *key, const struct rate *rate)
+{
+	char text[UNITS_TEXT_SIZE];
+
+	if (rate_is_unlimited(rate))
+		answer_null(&c->out, key);
+	else
+		answer_str(&c->out, key, units_format_rate(rate, text));
+}
+
+/* What the provider's answers have made of the rates. */
+static void
+show_adaptation(struct command *c, const struct lane_view *l)
+{
+	answer_open(&c->out, "adapt", '{');
+	answer_str(&c->out, "state", l->adapt_state);
+	show_rate(c, "rate", &l->adapted);
+	if (rate_is_unlimited(&l->adapted))
+		answer_null(&c->out, "rate_per_s");
+	else
+		answer_ratio(&c->out, "rate_per_s", l->adapted.count * 1000,
+		    l->adapted.window_us / 1000);
+	show_rate(c, "failed", &l->failed);
+	answer_bool(&c->out, "is_shadow", l->is_shadow);
+	answer_bool(&c->out, "is_suspended", l->is_suspended);
+	if (l->is_suspended) {
+		answer_str(&c->out, "suspended_because", l->suspended_because);
+		command_time(c, "suspended_until", l->suspended_until_us);
+	}
+	answer_close(&c->out, '}');
+}
+
+static void
 show_limits(struct command *c, const struct lane_view *l)
 {
 	command_show_rates(c, "rates", l->rates, l->n_rates);
@@ -135,6 +168,7 @@ command_show_lane(struct command *c, const struct lane_view *l)
 	answer_opt(&c->out, "site", l->site);
 	show_hold(c, l);
 	show_limits(c, l);
+	show_adaptation(c, l);
 	show_counts(c, l);
 	show_refusal(c, l);
 }

@@ -59,6 +59,7 @@ lane_row(struct table *t, const json_t *lane)
 	ctl_cell(t, PLAIN, lane, "delivered_per_s");
 	ctl_cell(t, ctl_true(lane, "is_overridden") ? YELLOW : PLAIN, lane,
 	    "rates");
+	ctl_cell(t, YELLOW, json_object_get(lane, "adapt"), "rate");
 	ctl_cell(t, PLAIN, lane, "delivered");
 	ctl_cell(t, PLAIN, lane, "deferred");
 	ctl_cell(t, PLAIN, lane, "failed");
@@ -87,6 +88,7 @@ ctl_show_lanes(const struct ctl *ctl, const json_t *result)
 	table_column(t, "FLYING", true);
 	table_column(t, "NOW", true);
 	table_column(t, "RATES", false);
+	table_column(t, "ADAPTED", true);
 	table_column(t, "SENT", true);
 	table_optional(t);
 	table_column(t, "DEFER", true);

@@ -89,7 +89,6 @@ class Hidden:
         self.provider = provider
         self.n_read = 0
         self.limits = {}
-        self.summaries = []
 
     def read(self):
         lines = self.provider.lines
@@ -99,9 +98,7 @@ class Hidden:
             if not line.startswith("{"):
                 continue
             seen = json.loads(line)
-            if seen.get("summary"):
-                self.summaries.append(seen)
-            else:
+            if not seen.get("summary"):
                 self.limits[seen["listener"], seen["provider"]] = seen["limit"]
 
     def limit(self, lane):
@@ -109,8 +106,8 @@ class Hidden:
         return self.limits.get((lane["route"], provider))
 
 
-def rate_text(value):
-    return "no limit" if value is None else f"{value:.1f}/s"
+def rate_text(value, absent="no limit"):
+    return absent if value is None else f"{value:.1f}/s"
 
 
 def one_line(text, width):
@@ -134,10 +131,12 @@ class View:
         self.last[name] = delivered
         self.history.setdefault(name, []).append(now)
         held = lane["gate"] or ("" if lane["state"] == "open" else lane["state"])
+        if held == "adapted":
+            held = "adapted, " + lane["adapt"]["state"]
         if lane.get("because"):
             held += f" ({lane['because']})"
         columns = [f"{name:<20.20}", f"{now:6.1f}/s", f"{rate_text(lane['rate_per_s']):>9}",
-                   f"{rate_text(self.hidden.limit(lane)):>9}", f"{lane['delivered']:>7}",
+                   f"{rate_text(lane['adapt']['rate_per_s'], '-'):>9}", f"{rate_text(self.hidden.limit(lane)):>9}", f"{lane['delivered']:>7}",
                    f"{lane['deferred'] + lane['failed']:>7}", f"{lane['queued']:>6}"]
         return "  ".join(columns) + "  " + one_line(held, 24)
 
@@ -147,11 +146,11 @@ class View:
         return "".join(BARS[round(v / top * (len(BARS) - 1))] for v in values)
 
     def draw(self, status, lanes, second, elapsed):
-        width = shutil.get_terminal_size((110, 40)).columns if self.is_live else 110
+        width = shutil.get_terminal_size((120, 40)).columns if self.is_live else 120
         load = status["load"]
         title = (f"flyball  {second:4.0f} s   accepted {load['accepted_messages']}, "
                  f"delivered {load['delivered']}, waiting {status['totals']['deliveries']}")
-        lines = [title, f"{'lane':<20}  {'now':>8}  {'allowed':>9}  {'hidden':>9}  {'deliv.':>7}  "
+        lines = [title, f"{'lane':<20}  {'now':>8}  {'ceiling':>9}  {'adapted':>9}  {'hidden':>9}  {'deliv.':>7}  "
                         f"{'refused':>7}  {'queue':>6}  held by"]
         for lane in lanes:
             lines.append(self.row(lane, elapsed))
@@ -250,6 +249,9 @@ def main():
                 pass
             stop.set()
             summary(admin, injectors, flyball.events_path)
+    total = [json.loads(l) for l in provider.lines if '"summary":true' in l][-1]
+    print(f"The providers counted {total['attempts']} attempts and refused {total['violations']} of them for "
+          f"speed or reputation ({total['violation_share']:.1%}).")
     return 0
 
 
