@@ -71,7 +71,8 @@ static const struct key suspend_keys[] = {
 		    "long." },
 	{ "max", &type_duration, AT(conf_adapt, suspend.max_us),
 	    .initial = "24h", BOUNDS(MS, 31 * DAY), .given = ADAPT_SUSPEND_MAX,
-	    .text = "The longest suspension." },
+	    .text = "The longest suspension, and the longest pause that a "
+		    "provider's advice is followed for." },
 	{ 0 },
 };
 static const struct section section_suspend = {

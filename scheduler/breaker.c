@@ -201,6 +201,9 @@ breaker_deferred(struct breaker *b, int64_t pause_us, struct rng *rng,
 	b->n_failed = 0;
 	if (!b->conf.enabled)
 		return false;
+	/* Advice is for a provider's real hours; a rehearsal's are shorter. */
+	if (pause_us > b->conf.suspend.max_us)
+		pause_us = b->conf.suspend.max_us;
 	if (pause_us > 0 &&
 	    (b->state != BREAKER_OPEN || b->until_us < now_us + pause_us)) {
 		open_for(b,

@@ -55,7 +55,8 @@ bool breaker_accepted(struct breaker *b, uint32_t n, int64_t now_us);
 /* n recipients were rejected for the lane's standing; is_listed: at once. */
 bool breaker_rejected(struct breaker *b, uint32_t n, bool is_listed,
     struct rng *rng, int64_t now_us);
-/* Refused for now; pause_us as the provider advises, 0: it doesn't. */
+/* Refused for now; pause_us as the provider advises, 0: it doesn't. No longer
+ * than suspend.max. */
 bool breaker_deferred(struct breaker *b, int64_t pause_us, struct rng *rng,
     int64_t now_us);
 bool breaker_failed(struct breaker *b, struct rng *rng, int64_t now_us);

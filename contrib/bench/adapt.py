@@ -45,7 +45,7 @@ listeners:
 limits: {{sessions_per_address: 1000}}
 spool: {{retry: {{first: 2s, factor: 1.5, max: 5s}}}}
 suppression: {{action: off}}
-adapt: {{react: {{hold: 1s}}, recover: {{every: 500ms}}}}
+adapt: {{react: {{hold: 1s}}, recover: {{every: 500ms}}, suspend: {{for: 1s, max: 1s}}}}
 providers:
 {providers}
 routes:

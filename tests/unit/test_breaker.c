@@ -159,6 +159,9 @@ an_advised_pause_is_kept_to_the_end(void **state)
 	/* Without an advice it is a matter of speed alone. */
 	assert_false(breaker_deferred(&b, 0, &rng, 700 * SEC));
 	assert_int_equal(b.state, BREAKER_CLOSED);
+	/* No advice is longer than suspend.max, 4 h here. */
+	assert_true(breaker_deferred(&b, 24 * 3600 * SEC, &rng, 700 * SEC));
+	assert_in_range(b.until_us, (700 + 14400) * SEC, (700 + 15840) * SEC);
 }
 
 static void
