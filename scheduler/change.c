@@ -9,13 +9,14 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/sender.h"
 
 #define CHANGES_MAX 1024
 #define REPLY_KEEP  512
 
 struct change {
 	struct sched_change told;
-	char *lane, *route, *provider, *site, *reply;
+	char *lane, *route, *provider, *site, *reply, *name, *text;
 	struct change *prev, *next;
 };
 
@@ -24,6 +25,9 @@ static const char *const kinds[CHANGE_KIND_COUNT] = {
 	[CHANGE_CONNECTIONS] = "connections",
 	[CHANGE_SUSPENDED] = "suspended",
 	[CHANGE_RESUMED] = "resumed",
+	[CHANGE_PLAN] = "plan",
+	[CHANGE_SENDER] = "sender",
+	[CHANGE_LIST] = "list",
 };
 
 const char *
@@ -40,6 +44,8 @@ change_free(struct change *c)
 	free(c->provider);
 	free(c->site);
 	free(c->reply);
+	free(c->name);
+	free(c->text);
 	free(c);
 }
 
@@ -102,24 +108,39 @@ rate_in_words(int64_t rate)
 	return r;
 }
 
+/* With no word said yet. */
 static struct change *
-change_new(struct sched *s, enum change_kind kind, const struct route *r,
-    const struct lane *l, const struct verdict *v)
+change_add(struct sched *s, enum change_kind kind)
 {
 	struct change *c = xcalloc(1, sizeof(*c));
 	struct sched_change *t = &c->told;
 
 	t->kind = kind;
 	t->at_us = s->now_us;
+	t->route = t->lane = t->provider = t->site = "";
+	t->reply = t->state = t->because = t->name = t->text = "";
+	DL_APPEND(s->changes, c);
+	if (++s->n_changes > CHANGES_MAX) {
+		drop_first(s);
+		s->n_changes_lost++;
+	}
+	return c;
+}
+
+static struct change *
+change_new(struct sched *s, enum change_kind kind, const struct route *r,
+    const struct lane *l, const struct verdict *v)
+{
+	struct change *c = change_add(s, kind);
+	struct sched_change *t = &c->told;
+
 	t->route = c->route = xstrdup(r->name);
-	t->lane = c->lane = xstrdup(l != NULL ? l->name : "");
-	t->provider = c->provider =
-	    xstrdup(l != NULL ? l->dest->provider->name : "");
-	t->site = c->site = xstrdup(l != NULL ? l->dest->site : "");
-	t->is_shadow = l != NULL && lane_is_shadow(l);
-	t->reply = "";
-	t->state = t->because = "";
-	t->until_us = 0;
+	if (l != NULL) {
+		t->lane = c->lane = xstrdup(l->name);
+		t->provider = c->provider = xstrdup(l->dest->provider->name);
+		t->site = c->site = xstrdup(l->dest->site);
+		t->is_shadow = lane_is_shadow(l);
+	}
 	if (v != NULL) {
 		const char *reply = v->reply != NULL ? v->reply : "";
 
@@ -128,11 +149,6 @@ change_new(struct sched *s, enum change_kind kind, const struct route *r,
 		t->code = v->code;
 		t->reply = c->reply =
 		    xstrndup(reply, strnlen(reply, REPLY_KEEP));
-	}
-	DL_APPEND(s->changes, c);
-	if (++s->n_changes > CHANGES_MAX) {
-		drop_first(s);
-		s->n_changes_lost++;
 	}
 	return c;
 }
@@ -186,4 +202,54 @@ change_connections(struct sched *s, struct route *r, struct lane *l,
 	c->told.connections_from = from;
 	c->told.connections_to =
 	    l != NULL ? lane_connections(l) : route_connections(r);
+}
+
+/* ---- of plans, sender domains and lists ---- */
+
+void
+change_plan(struct sched *s, const struct quota_entry *e,
+    const struct warmup_change *step)
+{
+	struct change *c = change_add(s, CHANGE_PLAN);
+	struct sched_change *t = &c->told;
+	const char *slash = strchr(e->quota.name, '/');
+
+	t->name = c->name = xstrdup(e->quota.name);
+	t->text = c->text = xstrdup(step->why);
+	t->state = warmup_step_name(step->step);
+	t->volume_from = step->from_volume;
+	t->volume_to = step->to_volume;
+	t->stage = step->to_stage + 1;
+	t->is_shadow = quota_is_shadow(&e->quota);
+	if (e->quota.kind == QUOTA_SENDER)
+		return;
+	t->route = c->route = slash != NULL
+	    ? xstrndup(e->quota.name, (size_t)(slash - e->quota.name))
+	    : xstrdup(e->quota.name);
+	if (slash != NULL)
+		t->lane = c->lane = xstrdup(e->quota.name);
+}
+
+void
+change_sender(struct sched *s, const struct sender_gate *g, const char *state,
+    const char *why)
+{
+	struct change *c = change_add(s, CHANGE_SENDER);
+
+	c->told.name = c->name = xstrdup(g->name);
+	c->told.text = c->text = xstrdup(why);
+	c->told.state = state;
+	c->told.until_us = g->is_shut ? g->until_us : 0;
+}
+
+void
+change_list(struct sched *s, const struct stream *st, const char *state,
+    const char *why)
+{
+	struct change *c = change_add(s, CHANGE_LIST);
+
+	c->told.name = c->name = xstrdup(st->name);
+	c->told.text = c->text = xstrdup(why);
+	c->told.state = state;
+	c->told.until_us = st->health.is_held ? INT64_MAX : 0;
 }

@@ -9,6 +9,7 @@
 
 struct flow;
 struct lane;
+struct sender;
 
 /*
  * One message x one destination, as small as it can be: a million of them wait
@@ -27,6 +28,7 @@ struct delivery {
 	uint32_t n_pending;
 	int64_t expires_us;
 	struct flow *flow;
+	struct sender *sender;		      /* domain; NULL: none */
 	struct delivery *prev, *next;	      /* the flow's queue */
 	struct delivery *age_prev, *age_next; /* all, in order of arrival */
 	union {
@@ -35,6 +37,7 @@ struct delivery {
 			struct lane *lane;
 			uint32_t n_granted;
 			uint32_t epoch; /* of the lane's speed, then */
+			int64_t left_us;
 		} flight;
 	};
 	uint32_t attempts;

@@ -13,20 +13,28 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/sender.h"
 
 /* ---- life ---- */
 
 struct flow *
-flow_get(struct sched *s, struct dest *dest, struct stream *stream)
+flow_get(struct sched *s, struct dest *dest, struct stream *stream,
+    struct sender *sd)
 {
+	struct sender_gate *gate = sd != NULL && sd->is_split
+	    ? sender_gate_get(s, sd, dest->name)
+	    : NULL;
 	struct flow *f;
 
 	DL_FOREACH2(dest->flows, f, dest_next)
-	if (f->stream == stream)
+	if (f->stream == stream && f->gate == gate)
 		return f;
 	f = xcalloc(1, sizeof(*f));
 	f->dest = dest;
 	f->stream = stream;
+	f->gate = gate;
+	if (gate != NULL)
+		gate->sender->n_users++;
 	DL_APPEND2(dest->flows, f, dest_prev, dest_next);
 	flow_home(s, f);
 	return f;
@@ -35,14 +43,18 @@ flow_get(struct sched *s, struct dest *dest, struct stream *stream)
 void
 flow_release(struct sched *s, struct flow *f)
 {
+	struct sender *sd = f->gate != NULL ? f->gate->sender : NULL;
 	struct dest *dest = f->dest;
 
 	if (f->queue != NULL || f->retries.n > 0 || f->n_in_flight > 0)
 		return;
 	flow_leave_home(s, f);
+	if (heap_has(&f->shut))
+		heap_remove(&s->shut, &f->shut);
 	DL_DELETE2(dest->flows, f, dest_prev, dest_next);
 	heap_fini(&f->retries);
 	free(f);
+	sender_unref(s, sd);
 	dest_release(s, dest);
 }
 
@@ -71,11 +83,46 @@ deactivate(struct sched *s, struct flow *f)
 	lane_refresh(s, f->lane);
 }
 
+int64_t
+flow_opens(struct sched *s, struct flow *f, enum gate *gate_out)
+{
+	struct gate_ask ask = {
+		.s = s,
+		.lane = f->lane,
+		.flow = f,
+		.n = 1,
+		.now_us = s->now_us,
+	};
+
+	*gate_out = GATE_NONE;
+	if (f->lane == NULL ||
+	    (f->gate == NULL && f->stream->pause == NULL &&
+		!f->stream->health.is_held))
+		return s->now_us;
+	ask.route = f->lane->route;
+	return gates_when(&ask, SCOPE_FLOW, gate_out);
+}
+
+/* It looks again when its gates open, if that is known. */
+static void
+wait_shut(struct sched *s, struct flow *f, int64_t opens_us)
+{
+	if (f->queue != NULL && opens_us > s->now_us && opens_us != INT64_MAX)
+		heap_move(&s->shut, &f->shut, opens_us);
+	else if (heap_has(&f->shut))
+		heap_remove(&s->shut, &f->shut);
+}
+
 void
 flow_refresh(struct sched *s, struct flow *f)
 {
+	enum gate gate;
+	int64_t opens_us = flow_opens(s, f, &gate);
 	bool wants =
-	    f->queue != NULL && f->lane != NULL && f->stream->pause == NULL;
+	    f->queue != NULL && f->lane != NULL && opens_us <= s->now_us;
+
+	f->shut_by = gate;
+	wait_shut(s, f, opens_us);
 
 	if (wants && !f->is_active)
 		activate(s, f);
@@ -239,6 +286,7 @@ delivery_fly(struct sched *s, struct delivery *d, struct lane *l,
 	d->flight.lane = l;
 	d->flight.n_granted = n_granted;
 	d->flight.epoch = adapt_epoch(&l->adapt->speed);
+	d->flight.left_us = s->now_us;
 	d->flow->n_in_flight++;
 	s->n_in_flight++;
 }
@@ -250,6 +298,7 @@ delivery_move(struct sched *s, struct delivery *d, struct flow *to)
 	struct lane *l = d->flight.lane;
 	uint32_t n_granted = d->flight.n_granted;
 	uint32_t epoch = d->flight.epoch;
+	int64_t left_us = d->flight.left_us;
 	int64_t due_us = d->retry.key;
 
 	delivery_leave(s, d);
@@ -266,6 +315,7 @@ delivery_move(struct sched *s, struct delivery *d, struct flow *to)
 	case DELIVERY_IN_FLIGHT:
 		delivery_fly(s, d, l, n_granted);
 		d->flight.epoch = epoch;
+		d->flight.left_us = left_us;
 		break;
 	}
 }

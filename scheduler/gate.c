@@ -22,6 +22,11 @@ static const char *const names[GATE_COUNT] = {
 	[GATE_RETRY] = "retry",
 	[GATE_ADAPTED] = "adapted",
 	[GATE_SUSPENDED] = "suspended",
+	[GATE_PLAN] = "plan",
+	[GATE_SENDER_PLAN] = "sender-plan",
+	[GATE_SPIKE_GUARD] = "spike-guard",
+	[GATE_SENDER] = "sender",
+	[GATE_LIST_HEALTH] = "list-health",
 };
 
 const char *
@@ -78,9 +83,28 @@ gates_overflow(const struct gate_ask *ask, unsigned scopes)
 	for (size_t i = 0; i < n_gate_rows; i++)
 		if (gate_rows[i].overflows &&
 		    (gate_rows[i].scope & scopes) != 0 &&
-		    gate_rows[i].when(ask) > ask->now_us)
+		    (gate_rows[i].overflows_now != NULL
+			    ? gate_rows[i].overflows_now(ask)
+			    : gate_rows[i].when(ask) > ask->now_us))
 			return true;
 	return false;
+}
+
+int64_t
+gates_room(const struct gate_ask *ask)
+{
+	int64_t least = ask->n;
+
+	for (size_t i = 0; i < n_gate_rows; i++) {
+		int64_t room;
+
+		if (gate_rows[i].room == NULL)
+			continue;
+		room = gate_rows[i].room(ask);
+		if (room < least)
+			least = room;
+	}
+	return least > 0 ? least : 1;
 }
 
 void

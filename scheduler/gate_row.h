@@ -19,6 +19,10 @@ struct gate_row {
 	int64_t (*when)(const struct gate_ask *ask);
 	int64_t (*since)(const struct gate_ask *ask); /* shut since */
 	/* These may be NULL: */
+	/* With `overflows`: does it send mail elsewhere? NULL: when shut. */
+	bool (*overflows_now)(const struct gate_ask *ask);
+	/* The most that may leave in one go now; <= 0: it is shut. */
+	int64_t (*room)(const struct gate_ask *ask);
 	const char *(*because)(const struct gate_ask *ask);
 	void (*charge)(const struct gate_ask *ask);
 	void (*give_back)(const struct gate_ask *ask);

@@ -15,6 +15,7 @@
 
 #include "conf/base/units.h"
 #include "scheduler/gate_adapt.h"
+#include "scheduler/gate_plan.h"
 #include "scheduler/lane_adapt.h"
 
 #define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
@@ -509,6 +510,64 @@ const struct gate_row gate_rows[] = {
 	    .give_back = adapted_give_back,
 	    .release = suspended_release,
 	    .say = adapted_say,
+	},
+	{
+	    .gate = GATE_SPIKE_GUARD,
+	    .scope = SCOPE_LANE,
+	    .when = guard_when,
+	    .since = quota_since,
+	    .room = guard_room,
+	    .say = guard_say,
+	},
+	{
+	    .gate = GATE_PLAN,
+	    .scope = SCOPE_LANE,
+	    .overflows = true,
+	    .overflows_now = total_overflows,
+	    .when = total_when,
+	    .since = quota_since,
+	    .room = total_room,
+	    .charge = total_charge,
+	    .give_back = total_give_back,
+	    .say = total_say,
+	},
+	{
+	    .gate = GATE_PLAN,
+	    .scope = SCOPE_LANE,
+	    .overflows = true,
+	    .overflows_now = plan_overflows,
+	    .when = plan_when,
+	    .since = quota_since,
+	    .room = plan_room,
+	    .charge = plan_charge,
+	    .give_back = plan_give_back,
+	    .say = plan_say,
+	},
+	{
+	    .gate = GATE_SENDER_PLAN,
+	    .scope = SCOPE_FLOW,
+	    .when = domain_when,
+	    .since = quota_since,
+	    .room = domain_room,
+	    .charge = domain_charge,
+	    .give_back = domain_give_back,
+	    .say = domain_say,
+	},
+	{
+	    .gate = GATE_SENDER,
+	    .scope = SCOPE_FLOW,
+	    .when = sender_when,
+	    .since = sender_since,
+	    .because = sender_because,
+	    .say = sender_say,
+	},
+	{
+	    .gate = GATE_LIST_HEALTH,
+	    .scope = SCOPE_FLOW,
+	    .when = list_when,
+	    .since = list_since,
+	    .because = list_because,
+	    .say = list_say,
 	},
 	{
 	    .gate = GATE_PAUSE,

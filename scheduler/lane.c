@@ -18,6 +18,7 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/quotas.h"
 
 /* How long an unused site's lane is kept: so long that an operator sees it,
  * and an hour when a refusal is remembered. */
@@ -187,6 +188,7 @@ lane_get(struct sched *s, struct route *route, struct dest *dest)
 	route->n_lanes++;
 	s->n_lanes++;
 	lane_adapt_new(s, l);
+	quotas_bind_lane(s, l);
 	override_bind_lane(s, l);
 	pause_bind_lane(s, l);
 	lane_limit(s, l);
@@ -234,6 +236,7 @@ lane_free(struct sched *s, struct lane *l)
 	l->route->n_lanes--;
 	s->n_lanes--;
 	lane_adapt_free(s, l);
+	quotas_release(l->quota);
 	bucket_set_fini(&l->buckets);
 	free(l->stats.last_refusal);
 	free(l->name);

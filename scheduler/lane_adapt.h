@@ -71,6 +71,12 @@ void change_breaker(struct sched *s, struct lane *l, enum breaker_why was,
 /* lane NULL: of the route. */
 void change_connections(struct sched *s, struct route *r, struct lane *l,
     unsigned from, const struct verdict *v);
+void change_plan(struct sched *s, const struct quota_entry *e,
+    const struct warmup_change *step);
+void change_sender(struct sched *s, const struct sender_gate *g,
+    const char *state, const char *why);
+void change_list(struct sched *s, const struct stream *st, const char *state,
+    const char *why);
 void changes_free(struct sched *s);
 
 /* The nearest rate that reads well: "17/s", "40/min", "3/h". 0: unlimited. */

@@ -29,6 +29,7 @@ static const char *const names[LEDGER_FACTS] = {
 	[LEDGER_CHARGED] = "charged",
 	[LEDGER_ALLOWED] = "allowed",
 	[LEDGER_STAGE] = "stage",
+	[LEDGER_RESERVED] = "reserved",
 };
 
 const char *
@@ -89,6 +90,8 @@ ledger_forget(struct ledger *l, int64_t day)
 
 	if (n == 0)
 		return;
+	for (uint32_t i = 0; i < n; i++)
+		l->n_changed -= l->rows[i].is_changed;
 	memmove(l->rows, l->rows + n, (l->n - n) * sizeof(*l->rows));
 	l->n -= n;
 }
@@ -125,6 +128,8 @@ ledger_set(struct ledger *l, int64_t day, enum ledger_fact fact, int64_t n)
 	if (row->facts[fact] == value)
 		return;
 	row->facts[fact] = value;
+	if (!row->is_changed)
+		l->n_changed++;
 	row->is_changed = true;
 }
 
@@ -195,6 +200,7 @@ ledger_row_parse(struct ledger *l, int64_t day, const char *text)
 	}
 	if (*text != '\0')
 		return -1;
+	l->n_changed -= ledger_row(l, day)->is_changed;
 	*ledger_row(l, day) = read;
 	return 0;
 }

@@ -25,8 +25,9 @@ enum ledger_fact {
 	LEDGER_CHARGED, /* taken of the day's allowance, in flight too */
 	LEDGER_ALLOWED, /* the day's allowance; LEDGER_MAX = no limit */
 	LEDGER_STAGE,
+	LEDGER_RESERVED, /* that CHARGED may reach before it is stored again */
 };
-#define LEDGER_FACTS 13
+#define LEDGER_FACTS 14
 #define LEDGER_MAX   UINT32_MAX
 #define LEDGER_DAYS  400
 
@@ -42,6 +43,7 @@ struct ledger_row {
 struct ledger {
 	struct ledger_row *rows;
 	uint32_t n, cap;
+	uint32_t n_changed; /* rows, since they were stored */
 };
 
 void ledger_fini(struct ledger *l);

@@ -13,13 +13,15 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
-#include "scheduler/sched_private.h"
+#include "scheduler/lane_adapt.h"
+#include "scheduler/sender.h"
 
 static const char *const kinds[] = {
 	[PAUSE_ROUTE] = "route",
 	[PAUSE_PROVIDER] = "provider",
 	[PAUSE_LANE] = "lane",
 	[PAUSE_STREAM] = "stream",
+	[PAUSE_SENDER] = "sender",
 };
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -63,6 +65,7 @@ subject_of(struct sched *s, enum pause_kind kind, const char *name)
 {
 	struct stream *st;
 	struct provider *p;
+	struct sender *sd;
 	struct route *r;
 	struct lane *l;
 
@@ -81,6 +84,9 @@ subject_of(struct sched *s, enum pause_kind kind, const char *name)
 	case PAUSE_STREAM:
 		st = stream_find(s, name);
 		return st != NULL && !st->is_gone ? &st->pause : NULL;
+	case PAUSE_SENDER:
+		sd = sender_find(s, name);
+		return sd != NULL ? &sd->pause : NULL;
 	}
 	return NULL;
 }
@@ -92,8 +98,8 @@ wake_of_provider(struct sched *s, struct lane *l, void *arg)
 		lane_wake(s, l);
 }
 
-static void
-refresh_stream(struct sched *s, struct stream *st)
+void
+stream_refresh(struct sched *s, struct stream *st)
 {
 	struct flow *f;
 
@@ -132,7 +138,10 @@ took_effect(struct sched *s, enum pause_kind kind, const char *name)
 			lane_rehome(s, l);
 		break;
 	case PAUSE_STREAM:
-		refresh_stream(s, stream_find(s, name));
+		stream_refresh(s, stream_find(s, name));
+		break;
+	case PAUSE_SENDER:
+		sender_refresh(s, sender_find(s, name));
 		break;
 	}
 }
@@ -148,6 +157,8 @@ pause_end(struct sched *s, struct pause *p)
 		*subject = NULL;
 		took_effect(s, p->kind, p->name);
 	}
+	if (p->kind == PAUSE_SENDER)
+		sender_tidy(s, sender_find(s, p->name));
 	free(p->because);
 	free(p->key);
 	free(p);
@@ -164,6 +175,13 @@ pause_bind_lane(struct sched *s, struct lane *l)
 {
 	if (s->pauses != NULL)
 		l->pause = pause_find(s, PAUSE_LANE, l->name);
+}
+
+void
+pause_bind_sender(struct sched *s, struct sender *sd)
+{
+	if (s->pauses != NULL)
+		sd->pause = pause_find(s, PAUSE_SENDER, sd->name);
 }
 
 void
@@ -206,6 +224,9 @@ refuse(struct sched *s, enum pause_kind kind, const char *name,
 {
 	struct strbuf names = { 0 };
 
+	if (kind == PAUSE_SENDER)
+		return err_set(err_out,
+		    "no mail of \"%s\" is here and nothing pauses it", name);
 	if (kind == PAUSE_LANE)
 		return err_set(err_out,
 		    "no lane can be called \"%s\": it is ROUTE/PROVIDER, or "
@@ -249,6 +270,8 @@ sched_pause(struct sched *s, enum pause_kind kind, const char *name,
 	struct pause *p;
 
 	sched_clock(s, now_us);
+	if (kind == PAUSE_SENDER && name[0] != '\0')
+		sender_split(s, sender_get(s, name));
 	subject = subject_of(s, kind, name);
 	if (subject == NULL)
 		return refuse(s, kind, name, err_out);
@@ -264,16 +287,40 @@ sched_pause(struct sched *s, enum pause_kind kind, const char *name,
 	return 0;
 }
 
+/* What the scheduler itself holds of a stream or a sender domain. */
+static bool
+end_others(struct sched *s, enum pause_kind kind, const char *name)
+{
+	struct stream *st;
+
+	if (kind == PAUSE_SENDER)
+		return sender_resume(s, sender_find(s, name));
+	if (kind != PAUSE_STREAM)
+		return false;
+	st = stream_find(s, name);
+	if (st == NULL || !st->health.is_held)
+		return false;
+	list_health_resume(&st->health);
+	st->is_health_changed = true;
+	change_list(s, st, "resumed", "by the operator");
+	stream_refresh(s, st);
+	return true;
+}
+
 int
 sched_resume(struct sched *s, enum pause_kind kind, const char *name,
     int64_t now_us, struct err *err_out)
 {
 	struct pause *p;
+	bool is_over;
 
 	sched_clock(s, now_us);
 	p = pause_find(s, kind, name);
 	if (p == NULL && subject_of(s, kind, name) == NULL)
 		return refuse(s, kind, name, err_out);
+	is_over = end_others(s, kind, name);
+	if (p == NULL && is_over)
+		return 0;
 	if (p == NULL)
 		return err_set(err_out, "%s \"%s\" isn't paused",
 		    pause_kind_name(kind), name);

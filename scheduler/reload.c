@@ -5,7 +5,7 @@
  * a site of `other`; lanes take their new limits and keep what was spent.
  * Deliveries in flight end on the lane they left by, even when it is gone.
  */
-#include "scheduler/sched_private.h"
+#include "scheduler/sender.h"
 
 static void
 leave_homes(struct sched *s)
@@ -39,8 +39,8 @@ move_orphans(struct sched *s)
 		dest =
 		    dest_get(s, from->dest->provider->name, from->dest->site);
 		delivery_move(s, d,
-		    flow_get(s, dest,
-			stream_or_default(s, from->stream->name)));
+		    flow_get(s, dest, stream_or_default(s, from->stream->name),
+			d->sender));
 		flow_release(s, from);
 	}
 }
@@ -83,6 +83,8 @@ sched_reload(struct sched *s, const struct conf *conf, int64_t now_us)
 	pauses_bind(s);
 	if (has_orphans(s))
 		move_orphans(s);
+	quotas_configure_all(s);
+	senders_configure(s);
 	lanes_each_of(s, relimit, NULL);
 	flows_rehome(s);
 	for (struct route *r = s->routes; r; r = r->hh.next)

@@ -18,7 +18,9 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/plan_learn.h"
 #include "scheduler/retry.h"
+#include "scheduler/sender.h"
 
 #define RETRIES_A_TURN 64
 
@@ -67,6 +69,8 @@ sched_free(struct sched *s)
 	flows_free(s);
 	lanes_each_of(s, free_lane, NULL);
 	names_free(s);
+	senders_free(s);
+	quotas_free(s);
 	pauses_free(s);
 	overrides_free(s);
 	changes_free(s);
@@ -74,6 +78,7 @@ sched_free(struct sched *s)
 	heap_fini(&s->timed);
 	heap_fini(&s->idle);
 	heap_fini(&s->retries);
+	heap_fini(&s->shut);
 	heap_fini(&s->timers);
 	free(s);
 }
@@ -136,8 +141,11 @@ sched_add(struct sched *s, const struct sched_delivery *in, int64_t now_us)
 	d->n_pending = in->n_pending;
 	d->expires_us = in->expires_us;
 	d->attempts = in->attempts;
+	d->sender = sender_get(s, in->sender_domain);
+	if (d->sender != NULL)
+		d->sender->n_users++;
 	d->flow = flow_get(s, dest_get(s, in->provider, in->site),
-	    stream_or_default(s, in->stream));
+	    stream_or_default(s, in->stream), d->sender);
 	age_add(s, d);
 	s->n_recipients += d->n_pending;
 	if (in->due_us > s->now_us)
@@ -155,6 +163,7 @@ drop(struct sched *s, struct delivery *d)
 	s->n_recipients -= d->n_pending;
 	cursors_pass(s, d);
 	DL_DELETE2(s->oldest, d, age_prev, age_next);
+	sender_unref(s, d->sender);
 	delivery_map_remove(s->map, d);
 	flow_release(s, f);
 }
@@ -240,6 +249,18 @@ retries_join(struct sched *s)
 }
 
 static void
+flows_due(struct sched *s)
+{
+	while (heap_top_key(&s->shut) <= s->now_us) {
+		struct flow *f =
+		    HEAP_OWNER(heap_top(&s->shut), struct flow, shut);
+
+		heap_remove(&s->shut, &f->shut);
+		flow_refresh(s, f);
+	}
+}
+
+static void
 lanes_due(struct sched *s)
 {
 	while (heap_top_key(&s->timed) <= s->now_us)
@@ -255,6 +276,7 @@ dispatch(struct sched *s, struct flow *f, const struct gate_ask *ask,
 	struct lane *l = ask->lane;
 	struct route *r = l->route;
 	uint32_t n = (uint32_t)ask->n;
+	bool is_second = r != f->stream->routes[0];
 
 	plan_fill(plan_out, PLAN_DISPATCH, d, l);
 	plan_out->n_recipients = n;
@@ -263,6 +285,10 @@ dispatch(struct sched *s, struct flow *f, const struct gate_ask *ask,
 	delivery_fly(s, d, l, n);
 	l->stats.n_attempted += n;
 	l->used_us = s->now_us;
+	if (is_second)
+		plan_note_overflow(s, f, n);
+	if (f->gate != NULL)
+		flow_refresh(s, f);
 	if (l->state == LANE_READY) /* to the end of its ring */
 		lane_enter(s, l, LANE_READY, GATE_NONE, 0);
 	if (r->is_serving) {
@@ -270,6 +296,22 @@ dispatch(struct sched *s, struct flow *f, const struct gate_ask *ask,
 		DL_APPEND(s->serving, r);
 	}
 	route_recheck(s, r);
+	/* What is left may be few enough for the plan it came from. */
+	if (is_second)
+		flow_home(s, f);
+}
+
+/* A plan that is spent, or can't take all that waits, lets mail go on. */
+static void
+overflow(struct sched *s, struct lane *l, const struct gate_ask *ask)
+{
+	struct flow *f;
+
+	if (!gates_overflow(ask, SCOPE_LANE))
+		return;
+	DL_FOREACH2(l->dest->flows, f, dest_next)
+	if (f->lane == l)
+		flow_home(s, f);
 }
 
 /* The turn of this READY lane. False: its gates are shut, it left the ring. */
@@ -292,12 +334,18 @@ lane_try(struct sched *s, struct lane *l, struct plan *plan_out)
 		plan_expired(s, f->queue, plan_out);
 		return true;
 	}
+	if (f->gate != NULL && flow_opens(s, f, &gate) > s->now_us) {
+		flow_refresh(s, f);
+		return false;
+	}
+	ask.n = gates_room(&ask);
 	/* Route and flow are open, or they wouldn't be in a ring. */
 	due_us = gates_when(&ask, SCOPE_LANE, &gate);
 	if (due_us > s->now_us) {
 		lane_enter(s, l,
 		    due_us == INT64_MAX ? LANE_BLOCKED : LANE_TIMED, gate,
 		    due_us);
+		overflow(s, l, &ask);
 		return false;
 	}
 	dispatch(s, f, &ask, plan_out);
@@ -369,6 +417,9 @@ plan_wait(struct sched *s, struct plan *plan_out)
 	if (s->timed.n > 0)
 		sooner(plan_out, heap_top_key(&s->timed),
 		    HEAP_OWNER(heap_top(&s->timed), struct lane, node)->gate);
+	if (s->shut.n > 0)
+		sooner(plan_out, heap_top_key(&s->shut),
+		    HEAP_OWNER(heap_top(&s->shut), struct flow, shut)->shut_by);
 	sooner(plan_out, heap_top_key(&s->retries), GATE_RETRY);
 	if (s->timers.n > 0)
 		sooner(plan_out, heap_top_key(&s->timers),
@@ -395,6 +446,7 @@ sched_plan(struct sched *s, int64_t now_us, struct plan *plan_out)
 			return;
 		}
 		has_more = retries_join(s);
+		flows_due(s);
 		lanes_due(s);
 		if (serve(s, plan_out))
 			return;

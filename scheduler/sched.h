@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/base/zone.h"
 #include "conf/conf.h"
+#include "scheduler/ledger.h"
 #include "scheduler/reply_class.h"
+#include "scheduler/warmup.h"
 
 /*
  * The scheduler: what leaves next, by which route, and if nothing, when to ask
@@ -28,6 +31,13 @@ struct sched;
  * another one to sched_reload(), or until sched_free(). */
 struct sched *sched_new(const struct conf *conf, uint64_t seed);
 void sched_free(struct sched *s);
+/*
+ * What time it is: at now_us the wall shows utc_us. Said once at the start,
+ * then often (a minute is plenty); a clock that stepped is told apart from one
+ * that runs. The zone, in which plan days begin, is borrowed; NULL = UTC.
+ */
+void sched_utc(struct sched *s, int64_t now_us, int64_t utc_us);
+void sched_zone(struct sched *s, const struct zone *zone);
 /* Takes a new snapshot: rates keep what was spent, queued deliveries move to
  * the flows that the new streams say; a stream that is gone becomes
  * `default`. */
@@ -44,6 +54,7 @@ struct sched_delivery {
 	int64_t expires_us;
 	int64_t due_us;	   /* not before; <= now: at once */
 	uint32_t attempts; /* made so far */
+	const char *sender_domain; /* A-label, lower case; "" or NULL: none */
 };
 /* A stream or provider that isn't configured (any more) falls to `default` /
  * `other`. */
@@ -67,8 +78,13 @@ enum gate {
 	GATE_RETRY,	/* its own retry time */
 	GATE_ADAPTED,	/* the speed that the provider was found to bear */
 	GATE_SUSPENDED, /* rejects us, asked for a pause, or is down */
+	GATE_PLAN,	/* a warmup plan's day, of lane or route */
+	GATE_SENDER_PLAN, /* likewise, of the sender domain */
+	GATE_SPIKE_GUARD,
+	GATE_SENDER,	  /* the sender domain is paused */
+	GATE_LIST_HEALTH, /* the stream's list is too dirty */
 };
-#define GATE_COUNT 9
+#define GATE_COUNT 14
 const char *gate_name(enum gate g);
 
 struct plan {
@@ -114,6 +130,7 @@ struct verdict {
 	 * 0: all that were deferred or failed. */
 	uint32_t n_rate;     /* rate, reputation-defer */
 	uint32_t n_rejected; /* reputation-reject */
+	uint32_t n_dirty;    /* no such mailbox or domain */
 };
 /*
  * Ends a dispatch. Frees its connection; the tokens of recipients that were
@@ -146,7 +163,13 @@ int64_t sched_route_down(struct sched *s, unsigned route, const char *why,
 void sched_route_up(struct sched *s, unsigned route, int64_t now_us);
 
 /* ---- the operator ---- */
-enum pause_kind { PAUSE_ROUTE, PAUSE_PROVIDER, PAUSE_LANE, PAUSE_STREAM };
+enum pause_kind {
+	PAUSE_ROUTE,
+	PAUSE_PROVIDER,
+	PAUSE_LANE,
+	PAUSE_STREAM, /* resuming also ends what list health holds */
+	PAUSE_SENDER, /* a sender domain, everywhere */
+};
 int pause_kind_parse(const char *name); /* -1: none */
 const char *pause_kind_name(enum pause_kind kind);
 /* until_us INT64_MAX: until resumed. -1 with a hint when NAME isn't known. */
@@ -170,14 +193,40 @@ bool sched_remove(struct sched *s, uint64_t message, uint32_t number);
 int sched_lane_forget(struct sched *s, const char *lane, int64_t now_us,
     struct err *err_out);
 
+/* ---- what must survive a restart: records of text by key ---- */
+/*
+ * At the start, after sched_utc() and before the first sched_add(): each stored
+ * record, then sched_restored(). -1: it can't be read; it is left out. From
+ * then on permits of plans and guards wait until the count that they need is
+ * on disk, so not even a crash lets one recipient too many out.
+ */
+int sched_restore(struct sched *s, const char *key, const char *value);
+void sched_restored(struct sched *s, int64_t now_us);
+/* A permit waits for a save: do it soon. */
+bool sched_wants_save(const struct sched *s);
+/*
+ * All that changed since the last save, to be written in one commit; value
+ * NULL: delete the key. Returns a ticket for sched_saved(). Several may be
+ * under way; they are to be stored in order.
+ */
+uint64_t sched_save(struct sched *s,
+    void (*put)(const char *key, const char *value, void *arg), void *arg);
+void sched_saved(struct sched *s, uint64_t ticket, int64_t now_us);
+/* Before the last save of a clean end: nothing is in flight any more, so
+ * nothing need stay reserved. */
+void sched_settle(struct sched *s);
+
 /* ---- changes of speed, each with its evidence ---- */
 enum change_kind {
 	CHANGE_RATE,
 	CHANGE_CONNECTIONS,
 	CHANGE_SUSPENDED,
 	CHANGE_RESUMED,
+	CHANGE_PLAN,   /* a plan's step; `state` names it */
+	CHANGE_SENDER, /* a sender domain at a destination: paused, resumed */
+	CHANGE_LIST,   /* a stream's list health: held, bad, resumed */
 };
-#define CHANGE_KIND_COUNT 4
+#define CHANGE_KIND_COUNT 7
 const char *change_kind_name(enum change_kind kind);
 
 struct sched_change {
@@ -198,7 +247,12 @@ struct sched_change {
 	enum phase phase;
 	int code;
 	const char *reply;
-	bool is_shadow;	 /* nothing was done */
+	/* Of plans, senders and lists: whose, and the evidence in words. */
+	const char *name; /* "ip-a/gmail", "a.example/gmail", "news" */
+	const char *text;
+	int64_t volume_from, volume_to; /* a day; INT64_MAX: no limit */
+	int64_t stage;			/* from 1 */
+	bool is_shadow;			/* nothing was done */
 	unsigned n_lost; /* that nobody asked for in time */
 };
 /* The oldest change that wasn't told yet; its strings are good until the next

@@ -23,6 +23,7 @@
 #include "conf/base/rng.h"
 #include "scheduler/bucket.h"
 #include "scheduler/delivery.h"
+#include "scheduler/list_health.h"
 #include "scheduler/sched.h"
 #include "scheduler/share.h"
 
@@ -31,6 +32,9 @@ struct override;
 struct lane_adapt;
 struct route_adapt;
 struct change;
+struct quota_entry;
+struct sender;
+struct sender_gate;
 
 /* Something that ends or begins at a time: a pause, a back-off, an override. */
 struct timer {
@@ -47,7 +51,9 @@ struct stream {
 	struct route **routes; /* preference order */
 	size_t n_routes;
 	struct pause *pause;
-	bool is_gone; /* not in the newest snapshot */
+	struct list_health health;
+	bool is_health_changed; /* since it was stored */
+	bool is_gone;		/* not in the newest snapshot */
 };
 
 struct provider {
@@ -74,6 +80,7 @@ struct route {
 	unsigned connections; /* configured, 0 = none */
 	struct route_adapt *adapt;
 	unsigned n_refused; /* connections in a row, while others worked */
+	struct quota_entry *total; /* NULL until it has a lane */
 	int64_t full_since_us;
 	bool is_serving;
 	bool is_closed; /* its flows go elsewhere */
@@ -101,6 +108,7 @@ struct dest { /* a destination: a provider, or a site of `other` */
 struct flow {
 	struct dest *dest;
 	struct stream *stream;
+	struct sender_gate *gate; /* of its sender domain; NULL: any domain */
 	struct lane *lane;	  /* home, never NULL once queued */
 	struct flow *prev, *next; /* in the lane's class, while active */
 	struct flow *dest_prev, *dest_next; /* in dest->flows */
@@ -110,6 +118,8 @@ struct flow {
 	uint64_t n_in_flight;
 	struct heap retries;	/* deferred deliveries */
 	struct heap_node retry; /* in s->retries by the first of them */
+	struct heap_node shut;	/* in s->shut by when its gates open */
+	enum gate shut_by;
 	int64_t deficit; /* recipients it may send before the next flow */
 	bool is_active;
 };
@@ -154,8 +164,9 @@ struct lane {
 	unsigned in_flight;
 	unsigned n_flows; /* at home here */
 	int64_t full_since_us;
-	int64_t used_us;	  /* last sent or answered */
-	struct lane_adapt *adapt; /* never NULL */
+	int64_t used_us;	   /* last sent or answered */
+	struct lane_adapt *adapt;  /* never NULL */
+	struct quota_entry *quota; /* never NULL */
 	struct lane_stats stats;
 };
 
@@ -192,7 +203,17 @@ struct sched {
 	struct heap idle;	 /* lanes */
 	struct lane *blocked;
 	struct heap retries; /* flows */
+	struct heap shut;    /* flows */
 	struct heap timers;
+	const struct zone *zone; /* the caller's */
+	int64_t utc_offset_us;	 /* UTC is now_us and that */
+	bool has_utc;		 /* it was told */
+	struct quota_entry *quotas;
+	struct quota_entry *dirty_quotas, *saving_quotas;
+	struct sender *senders;
+	bool must_persist;
+	bool wants_save; /* a permit waits for the disk */
+	uint64_t ticket; /* of the last save */
 	struct pause *pauses;
 	struct override *overrides;
 	struct sched_cursor *cursors;
@@ -215,6 +236,8 @@ struct provider *provider_find(struct sched *s, const char *name);
 struct route *route_find(struct sched *s, const char *name);
 struct stream *stream_or_default(struct sched *s, const char *name);
 
+void stream_refresh(struct sched *s, struct stream *st); /* pause.c */
+
 /* ---- dest.c ---- */
 /* The destination of a provider; an unknown one becomes a site of `other`. */
 struct dest *dest_get(struct sched *s, const char *provider, const char *site);
@@ -222,13 +245,15 @@ struct dest *dest_find(struct sched *s, const char *name);
 void dest_release(struct sched *s, struct dest *dest); /* frees an unused one */
 
 /* ---- flow.c ---- */
-struct flow *flow_get(struct sched *s, struct dest *dest,
-    struct stream *stream);
+struct flow *flow_get(struct sched *s, struct dest *dest, struct stream *stream,
+    struct sender *sd);
 void flow_release(struct sched *s, struct flow *f); /* frees an empty one */
 void flow_home(struct sched *s, struct flow *f);    /* finds its lane */
 void flow_leave_home(struct sched *s, struct flow *f);
 void flow_refresh(struct sched *s,
     struct flow *f); /* the door: active or not */
+/* From when its own gates (pauses, sender domain) are open; now: they are. */
+int64_t flow_opens(struct sched *s, struct flow *f, enum gate *gate_out);
 void flows_rehome(struct sched *s);
 int64_t flow_retry_us(const struct flow *f); /* INT64_MAX: none deferred */
 enum place { PLACE_HEAD, PLACE_TAIL };
@@ -283,11 +308,14 @@ struct gate_ask {
 	struct flow *flow; /* NULL: any */
 	int64_t n;
 	int64_t now_us;
+	int64_t left_us; /* give_back: when they were charged */
 };
 /* From when all gates of these scopes are open; now_us: they are;
  * INT64_MAX: until told. The last one to open goes to gate_out. */
 int64_t gates_when(const struct gate_ask *ask, unsigned scopes,
     enum gate *gate_out);
+/* Of ask->n, how many may leave in one go now: at least 1. */
+int64_t gates_room(const struct gate_ask *ask);
 /* Is one shut that sends flows to the next route? */
 bool gates_overflow(const struct gate_ask *ask, unsigned scopes);
 /* All gates together: n recipients leave in one transaction. */
@@ -310,6 +338,7 @@ size_t gates_look(const struct gate_ask *ask, struct gate_view out[GATE_COUNT]);
 
 /* ---- pause.c ---- */
 void pause_bind_lane(struct sched *s, struct lane *l);
+void pause_bind_sender(struct sched *s, struct sender *sd);
 void pauses_bind(struct sched *s); /* after a reload: to whom they apply */
 void pauses_free(struct sched *s);
 

@@ -11,7 +11,9 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/plan_learn.h"
 #include "scheduler/retry.h"
+#include "scheduler/sender.h"
 
 #define SLOT_US	     (10 * INT64_C(1000000))
 #define REFUSED_MOST 3
@@ -77,6 +79,7 @@ end_flight(struct sched *s, const struct delivery *d, uint32_t n_attempted)
 		.lane = d->flight.lane,
 		.flow = d->flow,
 		.now_us = s->now_us,
+		.left_us = d->flight.left_us,
 	};
 
 	if (n_attempted < d->flight.n_granted) {
@@ -115,6 +118,7 @@ settle(struct sched *s, struct delivery *d, const struct verdict *v)
 	if (v->next == SETTLE_DONE || v->n_pending == 0) {
 		cursors_pass(s, d);
 		DL_DELETE2(s->oldest, d, age_prev, age_next);
+		sender_unref(s, d->sender);
 		delivery_map_remove(s->map, d);
 		flow_release(s, f);
 	} else if (v->next == SETTLE_REQUEUE) {
@@ -144,6 +148,7 @@ sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us)
 	end_flight(s, d, v->n_delivered + v->n_failed + v->n_deferred);
 	count(l, v, s->now_us);
 	lane_adapt_learn(s, l, epoch, v);
+	plan_learn(s, d, l, v);
 	due_us = settle(s, d, v);
 	/* The next hop spoke, so it is there, whatever it said. */
 	if (v->code > 0)

@@ -49,10 +49,8 @@ warmup_configure(struct warmup *w, const struct conf_plan *plan,
 	if (plan->done == DONE_KEEP)
 		w->st.is_done = 0;
 	/* With days of another length warmup_tick() counts anew. */
-	if (w->st.day == WARMUP_NO_DAY || w->st.day_us != plan->day_us)
-		return;
-	warmup_frame(w);
-	warmup_record(w);
+	if (w->st.day != WARMUP_NO_DAY && w->st.day_us == plan->day_us)
+		warmup_frame(w);
 }
 
 void

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_PLAN_LEARN_H
+#define FLYBALL_PLAN_LEARN_H
+
+#include "scheduler/sched_private.h"
+
+/* What an answer adds to ledgers, to list health and to its sender domain's
+ * standing. Called once a verdict, before the delivery is settled. */
+void plan_learn(struct sched *s, struct delivery *d, struct lane *l,
+    const struct verdict *v);
+/* n left by a route that isn't their stream's first: those before it note an
+ * overflow. */
+void plan_note_overflow(struct sched *s, const struct flow *f, int64_t n);
+
+#endif
