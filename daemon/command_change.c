@@ -164,3 +164,24 @@ command_rate(struct command *c)
 	answer_close(&c->out, '}');
 	return 0;
 }
+
+/* ---- forget ---- */
+
+int
+command_forget(struct command *c)
+{
+	if (command_take_because(c) < 0)
+		return -1;
+	if (c->n_args != 1)
+		return command_misused(c, "%s",
+		    c->n_args ? "one lane at a time" : "which lane?");
+	if (sched_lane_forget(governor_sched(c->g), c->args[0], c->now_us,
+		&c->err) < 0)
+		return -1;
+	command_changed(c);
+	answer_open(&c->out, NULL, '{');
+	answer_str(&c->out, "lane", c->args[0]);
+	answer_bool(&c->out, "forgotten", true);
+	answer_close(&c->out, '}');
+	return 0;
+}

@@ -27,6 +27,37 @@ command_show_rates(struct command *c, const char *key, const struct rate *rates,
 	answer_close(&c->out, ']');
 }
 
+/* null: unlimited. */
+static void
+show_per_s(struct command *c, const char *key, const struct rate *r)
+{
+	if (r == NULL || rate_is_unlimited(r))
+		answer_null(&c->out, key);
+	else
+		answer_ratio(&c->out, key, r->count * 1000,
+		    r->window_us / 1000);
+}
+
+static void
+show_rate(struct command *c, const char *key, const struct rate *r)
+{
+	char text[UNITS_TEXT_SIZE];
+
+	if (rate_is_unlimited(r))
+		answer_null(&c->out, key);
+	else
+		answer_str(&c->out, key, units_format_rate(r, text));
+}
+
+static void
+show_limit(struct command *c, const char *key, unsigned limit)
+{
+	if (limit > 0)
+		answer_int(&c->out, key, limit);
+	else
+		answer_null(&c->out, key);
+}
+
 /* What all windows together let through in the long run. */
 static void
 show_ceiling(struct command *c, const struct lane_view *l)
@@ -42,11 +73,7 @@ show_ceiling(struct command *c, const struct lane_view *l)
 			    (__int128)least->count * r->window_us))
 			least = r;
 	}
-	if (least == NULL)
-		answer_null(&c->out, "rate_per_s");
-	else
-		answer_ratio(&c->out, "rate_per_s", least->count * 1000,
-		    least->window_us / 1000);
+	show_per_s(c, "rate_per_s", least);
 }
 
 /* "idle": nothing to send; "open": mail leaves; "held": a gate is shut. */
@@ -140,10 +167,23 @@ show_limits(struct command *c, const struct lane_view *l)
 	else
 		answer_int(&c->out, "tokens", l->tokens);
 	answer_int(&c->out, "in_flight", l->in_flight);
-	if (l->connections > 0)
-		answer_int(&c->out, "connections", l->connections);
-	else
-		answer_null(&c->out, "connections");
+	show_limit(c, "connections", l->connections);
+	show_limit(c, "connections_configured", l->connections_configured);
+}
+
+/* What was found out about what the provider bears. */
+static void
+show_adaptation(struct command *c, const struct lane_view *l)
+{
+	show_rate(c, "adapted", &l->adapted);
+	show_per_s(c, "adapted_per_s", &l->adapted);
+	show_rate(c, "refused_at", &l->failed);
+	answer_opt(&c->out, "adapt_state", l->adapt_state);
+	answer_bool(&c->out, "is_shadow", l->is_shadow);
+	answer_int(&c->out, "shadowed", (int64_t)l->n_shadowed);
+	answer_bool(&c->out, "is_suspended", l->is_suspended);
+	answer_opt(&c->out, "suspended_because", l->suspended_because);
+	command_time(c, "suspended_until", l->suspended_until_us);
 }
 
 static void

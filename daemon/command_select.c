@@ -17,6 +17,7 @@
 #define CHANGES_A_STEP 100
 
 struct deed {
+	const char *event; /* of each recipient; NULL: none */
 	/* False: it is too late, or being sent. */
 	bool (*run)(struct command *c, const struct queue_view *q);
 	bool is_for_deferred_only;
@@ -37,12 +38,19 @@ run_retry(struct command *c, const struct queue_view *q)
 	    c->now_us);
 }
 
+/* What the sender reads, in place of a reply; malloc'd. */
+static char *
+reply_of(const struct command *c)
+{
+	return c->because != NULL
+	    ? xasprintf("returned by the postmaster: %s", c->because)
+	    : xstrdup("returned by the postmaster");
+}
+
 static bool
 run_bounce(struct command *c, const struct queue_view *q)
 {
-	char *reply = c->because != NULL
-	    ? xasprintf("returned by the postmaster: %s", c->because)
-	    : xstrdup("returned by the postmaster");
+	char *reply = reply_of(c);
 	bool is_done = governor_bounce(c->g, q->message, q->number, reply);
 
 	free(reply);
@@ -55,9 +63,47 @@ run_drop(struct command *c, const struct queue_view *q)
 	return governor_drop(c->g, q->message, q->number);
 }
 
-static const struct deed retry_deed = { run_retry, true };
-static const struct deed bounce_deed = { run_bounce, false };
-static const struct deed drop_deed = { run_drop, false };
+static const struct deed retry_deed = { NULL, run_retry, true };
+static const struct deed bounce_deed = { "bounced", run_bounce, false };
+static const struct deed drop_deed = { "removed", run_drop, false };
+
+/* ---- events: one a recipient, as for those that a next hop answered ---- */
+
+static void
+tell_recipient(struct command *c, const struct deed *deed,
+    const struct queue_view *q, const struct envelope *e,
+    const struct recipient *r)
+{
+	struct event_log *log = governor_events(c->g);
+	char *reply = deed->run == run_bounce ? reply_of(c) : NULL;
+	char id[MESSAGE_ID_SIZE];
+
+	event_begin(log, deed->event, c->now_utc_us);
+	event_str(log, "message", message_id_format(q->message, id));
+	event_str(log, "stream", q->stream);
+	event_str(log, "provider", q->provider);
+	event_str(log, "sender", e->sender);
+	event_str(log, "recipient", r->address);
+	event_str(log, "reply", reply);
+	event_str(log, "because", c->because);
+	event_int(log, "uid", c->peer.uid);
+	event_int(log, "attempts", q->attempts);
+	event_end(log);
+	free(reply);
+}
+
+static void
+tell(struct command *c, const struct deed *deed, const struct queue_view *q,
+    const struct envelope *e)
+{
+	const struct delivery *d;
+
+	if (deed->event == NULL || e == NULL)
+		return;
+	d = envelope_delivery(e, q->number);
+	for (size_t i = 0; d != NULL && i < d->n_recipients; i++)
+		tell_recipient(c, deed, q, e, &d->recipients[i]);
+}
 
 /* ---- the walk ---- */
 
@@ -78,7 +124,8 @@ show_result(struct command *c, const struct selecting *sel)
 }
 
 static void
-treat(struct command *c, struct selecting *sel, const struct queue_view *q)
+treat(struct command *c, struct selecting *sel, const struct queue_view *q,
+    const struct envelope *e)
 {
 	sel->n_matched++;
 	sel->n_recipients += q->n_pending;
@@ -88,10 +135,12 @@ treat(struct command *c, struct selecting *sel, const struct queue_view *q)
 	}
 	if (sel->deed->is_for_deferred_only && q->state != QUEUE_DEFERRED)
 		return;
-	if (c->is_dry_run || sel->deed->run(c, q))
+	if (c->is_dry_run) {
 		sel->n_changed++;
-	if (!c->is_dry_run)
-		c->n_changed = sel->n_changed;
+	} else if (sel->deed->run(c, q)) {
+		c->n_changed = ++sel->n_changed;
+		tell(c, sel->deed, q, e);
+	}
 }
 
 static enum step
@@ -105,7 +154,7 @@ step_select(struct command *c)
 	for (;;) {
 		switch (queue_walk_next(sel->walk, c->now_utc_us, &q, &e)) {
 		case WALK_FOUND:
-			treat(c, sel, &q);
+			treat(c, sel, &q, e);
 			break;
 		case WALK_LATER:
 			break;
@@ -144,6 +193,9 @@ begin_select(struct command *c, const struct deed *deed)
 	    c->args, c->n_args, &c->is_usage, &c->err);
 	if (walk == NULL)
 		return -1;
+	if (deed->event != NULL && !c->is_dry_run &&
+	    event_log_is_wanted(governor_events(c->g)))
+		queue_walk_want_envelopes(walk);
 	sel = xcalloc(1, sizeof(*sel));
 	sel->walk = walk;
 	sel->deed = deed;

@@ -157,6 +157,8 @@ show_route(const struct route_view *r, void *arg)
 	answer_str(&c->out, "route", r->name);
 	answer_int(&c->out, "in_flight", r->in_flight);
 	answer_int(&c->out, "connections", r->connections);
+	answer_int(&c->out, "connections_configured",
+	    r->connections_configured);
 	answer_str(&c->out, "state", r->is_down ? "down" : "up");
 	if (r->is_down)
 		answer_wait(&c->out, "retry_in_ms", r->down_until_us,

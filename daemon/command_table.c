@@ -152,6 +152,18 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 2,
 	    .max_args = -1,
 	},
+	[COMMAND_FORGET] = {
+	    .name = "forget",
+	    .usage = "LANE [because TEXT]",
+	    .summary = "let adaptation begin anew for a lane",
+	    .doc = "What was learned of the speed and the connections that "
+		   "the provider bears is forgotten and a suspension ends; "
+		   "the configured rates hold until it refuses again.",
+	    .example = "forget ip-a/gmail because they unblocked us",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
 	[COMMAND_RETRY] = {
 	    .name = "retry",
 	    .usage = USAGE_SELECTION " [--dry-run]",

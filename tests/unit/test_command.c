@@ -188,6 +188,8 @@ static const struct {
 	{ "rate ip-a/gmail ,", "no rate", true },
 	{ "rate ip-a/gmail auto for 5m", "no duration", true },
 	{ "rate ip-a/aol 5/s", "no lane", false },
+	{ "forget ip-a/aol", "no lane", false },
+	{ "forget ip-a/gmail ip-b/gmail", "one lane", true },
 	{ "rate ip-a/gmail 1/s,2/s,3/s,4/s,5/s,6/s,7/s,8/s,9/s", "at most",
 	    true },
 	{ "queue limit", "no number", true },
@@ -642,7 +644,7 @@ dropped_are_gone_and_those_in_flight_are_counted(void **state)
 static void
 bounces_give_the_reason(void **state)
 {
-	json_t *r;
+	json_t *r, *event;
 
 	(void)state;
 	fake_add(&g, "gmail", "a@app.test", "r@gmail.com", 0);
@@ -656,6 +658,11 @@ bounces_give_the_reason(void **state)
 	assert_int_equal(g.n_bounces, 1);
 	assert_string_equal(g.bounce_reply,
 	    "returned by the postmaster: sent by mistake");
+	event = json_loads(g.seen.data, JSON_DISABLE_EOF_CHECK, NULL);
+	assert_string_equal(text(event, "event"), "bounced");
+	assert_string_equal(text(event, "recipient"), "r@gmail.com");
+	assert_string_equal(text(event, "reply"), g.bounce_reply);
+	json_decref(event);
 	json_decref(r);
 	/* One unknown ID: nothing is done about the others. */
 	refused_as(&root, "bounce 0000000000001 0000000000007",
@@ -681,6 +688,16 @@ retry_makes_the_deferred_due(void **state)
 	assert_int_equal(q.attempts, 1);
 }
 
+static const char *
+last_event(void)
+{
+	const char *end = g.seen.data + g.seen.len - 1;
+	const char *begin = memrchr(g.seen.data, '\n', g.seen.len - 1);
+
+	assert_int_equal(*end, '\n');
+	return begin != NULL ? begin + 1 : g.seen.data;
+}
+
 /* Thousands are changed in paced portions, and breaking off is recorded. */
 static void
 a_big_change_is_paced(void **state)
@@ -698,7 +715,7 @@ a_big_change_is_paced(void **state)
 	sched_totals(g.s, &t);
 	assert_int_equal(t.n_deliveries, 900);
 	command_free(c);
-	event = json_loads(g.seen.data, 0, NULL);
+	event = json_loads(last_event(), 0, NULL);
 	assert_string_equal(text(event, "result"), "broken off");
 	assert_int_equal(number(event, "n"), 100);
 	json_decref(event);
