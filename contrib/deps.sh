@@ -10,7 +10,7 @@ liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev libglib2.0-dev uthash-dev
 libsystemd-dev libpcre2-dev
 python3"
 # What the tests talk with: real clients, servers and tools.
-peers="libcmocka-dev openssl ca-certificates swaks libnet-ssleay-perl msmtp
+peers="libcmocka-dev groff-base openssl ca-certificates swaks libnet-ssleay-perl msmtp
 util-linux procps"
 # An MTA that stands here already isn't replaced: tests that need Postfix are
 # skipped then.

@@ -119,17 +119,6 @@ show_hold(struct command *c, const struct lane_view *l)
 	answer_opt(&c->out, "because", l->because);
 }
 
-static void
-show_rate(struct command *c, const char *key, const struct rate *rate)
-{
-	char text[UNITS_TEXT_SIZE];
-
-	if (rate_is_unlimited(rate))
-		answer_null(&c->out, key);
-	else
-		answer_str(&c->out, key, units_format_rate(rate, text));
-}
-
 /* What the provider's answers have made of the rates. */
 static void
 show_adaptation(struct command *c, const struct lane_view *l)
@@ -137,18 +126,15 @@ show_adaptation(struct command *c, const struct lane_view *l)
 	answer_open(&c->out, "adapt", '{');
 	answer_str(&c->out, "state", l->adapt_state);
 	show_rate(c, "rate", &l->adapted);
-	if (rate_is_unlimited(&l->adapted))
-		answer_null(&c->out, "rate_per_s");
-	else
-		answer_ratio(&c->out, "rate_per_s", l->adapted.count * 1000,
-		    l->adapted.window_us / 1000);
+	show_per_s(c, "rate_per_s", &l->adapted);
 	show_rate(c, "failed", &l->failed);
 	answer_bool(&c->out, "is_shadow", l->is_shadow);
+	answer_int(&c->out, "shadowed", (int64_t)l->n_shadowed);
 	answer_bool(&c->out, "is_suspended", l->is_suspended);
-	if (l->is_suspended) {
-		answer_str(&c->out, "suspended_because", l->suspended_because);
-		command_time(c, "suspended_until", l->suspended_until_us);
-	}
+	answer_opt(&c->out, "suspended_because",
+	    l->is_suspended ? l->suspended_because : NULL);
+	command_time(c, "suspended_until",
+	    l->is_suspended ? l->suspended_until_us : 0);
 	answer_close(&c->out, '}');
 }
 
@@ -169,21 +155,6 @@ show_limits(struct command *c, const struct lane_view *l)
 	answer_int(&c->out, "in_flight", l->in_flight);
 	show_limit(c, "connections", l->connections);
 	show_limit(c, "connections_configured", l->connections_configured);
-}
-
-/* What was found out about what the provider bears. */
-static void
-show_adaptation(struct command *c, const struct lane_view *l)
-{
-	show_rate(c, "adapted", &l->adapted);
-	show_per_s(c, "adapted_per_s", &l->adapted);
-	show_rate(c, "refused_at", &l->failed);
-	answer_opt(&c->out, "adapt_state", l->adapt_state);
-	answer_bool(&c->out, "is_shadow", l->is_shadow);
-	answer_int(&c->out, "shadowed", (int64_t)l->n_shadowed);
-	answer_bool(&c->out, "is_suspended", l->is_suspended);
-	answer_opt(&c->out, "suspended_because", l->suspended_because);
-	command_time(c, "suspended_until", l->suspended_until_us);
 }
 
 static void

@@ -86,6 +86,26 @@ list_conditions(void)
 		printf("%s=\n", selection_rows[i].key);
 }
 
+static size_t
+first_len(const char *name)
+{
+	return strcspn(name, " ");
+}
+
+/* Did an earlier command begin with the same word? */
+static bool
+is_said(size_t i)
+{
+	const char *name = command_rows[i].name;
+	size_t len = first_len(name);
+
+	for (size_t j = 0; j < i; j++)
+		if (first_len(command_rows[j].name) == len &&
+		    strncmp(command_rows[j].name, name, len) == 0)
+			return true;
+	return false;
+}
+
 /* Both words of a command are offered once the first stands there. */
 static void
 list_commands(const char *first)
@@ -95,8 +115,8 @@ list_commands(const char *first)
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		const char *name = command_rows[i].name;
 
-		if (len == 0)
-			printf("%.*s\n", (int)strcspn(name, " "), name);
+		if (len == 0 && !is_said(i))
+			printf("%.*s\n", (int)first_len(name), name);
 		else if (strncmp(name, first, len) == 0 && name[len] == ' ')
 			puts(name + len + 1);
 	}
@@ -142,6 +162,7 @@ list_args(const struct ctl *ctl, const struct command_row *row,
 	case COMMAND_LANE:
 	case COMMAND_WHY:
 	case COMMAND_RATE:
+	case COMMAND_FORGET:
 		if (n == 0)
 			list_asked(ctl, "lanes", "lane");
 		else

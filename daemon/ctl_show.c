@@ -24,6 +24,7 @@ static ctl_show_fn *const shows[COMMAND_COUNT] = {
 	[COMMAND_PAUSE] = ctl_show_pause,
 	[COMMAND_RESUME] = ctl_show_resume,
 	[COMMAND_RATE] = ctl_show_rate,
+	[COMMAND_FORGET] = ctl_show_forget,
 	[COMMAND_RETRY] = ctl_show_changed,
 	[COMMAND_BOUNCE] = ctl_show_changed,
 	[COMMAND_DROP] = ctl_show_changed,
@@ -215,9 +216,17 @@ ctl_show_rate(const struct ctl *ctl, const json_t *result)
 	if (ctl_true(result, "is_overridden"))
 		print_until(result, "until `rate LANE auto`");
 	else
-		fputs(", as configured", stdout);
+		fputs(" as configured", stdout);
 	putchar('\n');
 	strbuf_fini(&rates);
+}
+
+void
+ctl_show_forget(const struct ctl *ctl, const json_t *result)
+{
+	(void)ctl;
+	printf("%s goes on as configured until it is refused again\n",
+	    ctl_str(result, "lane"));
 }
 
 void

@@ -31,6 +31,22 @@ add_hold(struct strbuf *out, const json_t *lane)
 	}
 }
 
+/* "12/s probing"; nothing where the configured rates alone hold. */
+static void
+add_adapted(struct strbuf *out, const json_t *lane)
+{
+	const json_t *adapt = json_object_get(lane, "adapt");
+
+	if (ctl_true(adapt, "is_suspended"))
+		strbuf_addf(out, "suspended: %s",
+		    ctl_str(adapt, "suspended_because"));
+	else if (*ctl_str(adapt, "rate") != '\0')
+		strbuf_addf(out, "%s %s", ctl_str(adapt, "rate"),
+		    ctl_str(adapt, "state"));
+	if (out->len > 0 && ctl_true(adapt, "is_shadow"))
+		strbuf_adds(out, " (shadow)");
+}
+
 static void
 add_refusal(struct strbuf *out, const json_t *lane)
 {
@@ -46,6 +62,7 @@ static void
 lane_row(struct table *t, const json_t *lane)
 {
 	struct strbuf sending = { 0 }, hold = { 0 }, refusal = { 0 };
+	struct strbuf adapted = { 0 };
 
 	ctl_cell(t, PLAIN, lane, "lane");
 	ctl_cell(t, state_colour(lane), lane, "state");
@@ -59,7 +76,9 @@ lane_row(struct table *t, const json_t *lane)
 	ctl_cell(t, PLAIN, lane, "delivered_per_s");
 	ctl_cell(t, ctl_true(lane, "is_overridden") ? YELLOW : PLAIN, lane,
 	    "rates");
-	ctl_cell(t, YELLOW, json_object_get(lane, "adapt"), "rate");
+	add_adapted(&adapted, lane);
+	table_cell(t, adapted.data != NULL ? YELLOW : PLAIN,
+	    adapted.data != NULL ? adapted.data : "-");
 	ctl_cell(t, PLAIN, lane, "delivered");
 	ctl_cell(t, PLAIN, lane, "deferred");
 	ctl_cell(t, PLAIN, lane, "failed");
@@ -68,6 +87,7 @@ lane_row(struct table *t, const json_t *lane)
 	add_refusal(&refusal, lane);
 	table_cell(t, PLAIN, refusal.data != NULL ? refusal.data : "-");
 	strbuf_fini(&sending);
+	strbuf_fini(&adapted);
 	strbuf_fini(&hold);
 	strbuf_fini(&refusal);
 }
@@ -88,7 +108,8 @@ ctl_show_lanes(const struct ctl *ctl, const json_t *result)
 	table_column(t, "FLYING", true);
 	table_column(t, "NOW", true);
 	table_column(t, "RATES", false);
-	table_column(t, "ADAPTED", true);
+	table_column(t, "ADAPTED", false);
+	table_optional(t);
 	table_column(t, "SENT", true);
 	table_optional(t);
 	table_column(t, "DEFER", true);
@@ -147,6 +168,7 @@ show_refusal(const json_t *lane)
 void
 ctl_show_lane(const struct ctl *ctl, const json_t *result)
 {
+	const json_t *adapt = json_object_get(result, "adapt");
 	struct strbuf hold = { 0 };
 
 	add_hold(&hold, result);
@@ -158,6 +180,11 @@ ctl_show_lane(const struct ctl *ctl, const json_t *result)
 	ctl_line("rates", result, "rates");
 	if (ctl_true(result, "is_overridden"))
 		puts("             set by hand");
+	ctl_line("adaptation", adapt, "state");
+	ctl_line("adapted to", adapt, "rate");
+	ctl_line("refused at", adapt, "failed");
+	ctl_line("suspended", adapt, "suspended_because");
+	ctl_line("until", adapt, "suspended_until");
 	ctl_line("now", result, "delivered_per_s");
 	ctl_line("tokens", result, "tokens");
 	ctl_line("in flight", result, "in_flight");
