@@ -16,6 +16,7 @@
 #include "conf/base/xalloc.h"
 #include "scheduler/blame.h"
 
+#define TELLING 3 /* answers that a span must hold to be judged by */
 /* ---- what is in force ---- */
 
 unsigned
@@ -254,6 +255,34 @@ learn_connections(struct sched *s, struct lane *l, const struct verdict *v)
 	change_connections(s, l->route, l, n, v);
 }
 
+/* Has the provider taken nothing lately? Over the long run where the last span
+ * has too few answers to tell. */
+static bool
+takes_nothing(const struct lane *l, int64_t now_us)
+{
+	const struct meter *m = &l->adapt->speed.meter;
+	struct meter_sum sum = meter_span(m, now_us);
+
+	if (sum.n_good + sum.n_bad < TELLING)
+		sum = meter_long(m, now_us);
+	return sum.n_accepted == 0;
+}
+
+/*
+ * The pause that a deferral asks for. Published advice ("wait four hours") is
+ * for a sender of whom nothing is taken any more: as long as mail gets through
+ * beside the refusals, a lower speed is the cure, and stopping would throw
+ * away what the provider still bears. A `rate` reply has a pause only where
+ * the operator's own rule gives it, and then it holds.
+ */
+static int64_t
+advised_pause(const struct lane *l, const struct verdict *v, int64_t now_us)
+{
+	if (v->class == CLASS_REPUTATION_DEFER && !takes_nothing(l, now_us))
+		return 0;
+	return v->pause_us;
+}
+
 /* The answer as the breaker hears it; true: it changed. */
 static bool
 tell_breaker(struct sched *s, struct lane *l, const struct verdict *v)
@@ -262,7 +291,8 @@ tell_breaker(struct sched *s, struct lane *l, const struct verdict *v)
 	unsigned effects = effects_of(v);
 
 	if (effects & EFFECT_SLOW)
-		return breaker_deferred(b, v->pause_us, &s->rng, s->now_us);
+		return breaker_deferred(b, advised_pause(l, v, s->now_us),
+		    &s->rng, s->now_us);
 	if (effects & (EFFECT_SHARE | EFFECT_SUSPEND))
 		return breaker_rejected(b, n_refused(v, v->n_rejected),
 		    (effects & EFFECT_SUSPEND) != 0, &s->rng, s->now_us);

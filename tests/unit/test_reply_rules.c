@@ -178,7 +178,7 @@ static const struct trap traps[] = {
 	    "421-4.7.28 [192.0.2.1] Gmail has detected an unusual rate of\n"
 	    "421-4.7.28 unsolicited mail originating from your IP address.\n"
 	    "421 4.7.28 To protect our users, it has been rate limited.",
-	    C(RATE, LANE), false, 30 * MIN_US },
+	    C(RATE, LANE), false, 0 },
 	{ P(EOD),
 	    "421 4.7.28 Gmail has detected an unusual rate of unsolicited "
 	    "mail originating from your IP Netblock [192.0.2.0/24].",
@@ -228,8 +228,7 @@ static const struct trap traps[] = {
 	    "number of messages they can receive per hour.",
 	    C(RATE, RECIPIENT), false, -1 },
 	/* A 5xx that is a rate never ends a recipient. */
-	{ P(MAIL), "550 Ip frequency limited.", C(RATE, LANE), false,
-	    60 * MIN_US },
+	{ P(MAIL), "550 Ip frequency limited.", C(RATE, LANE), false, 0 },
 	{ P(MAIL),
 	    "550 192.0.2.1 has sent to too many recipients this hour. "
 	    "IB607",
