@@ -233,6 +233,27 @@ adapt_reset(struct adapt *a, int64_t now_us)
 	a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
 }
 
+void
+adapt_remember(struct adapt *a, const struct adapt_memory *m, int64_t now_us)
+{
+	if (!a->conf.enabled)
+		return;
+	a->failed = m->failed;
+	a->flat = m->flat;
+	a->burst = m->burst;
+	a->used_us = m->used_us;
+	if (m->wait_us > 0)
+		a->wait_us = m->wait_us;
+	a->n_known = KNOWN;
+	if (m->is_open || (a->ceiling > 0 && m->rate >= a->ceiling))
+		return;
+	/* As after a decrease: nothing grows at once. */
+	enter(a, ADAPT_HOLDING, now_us + a->conf.react.hold_us);
+	set_rate(a, most(m->rate, a->floor), now_us);
+	a->cut_epoch = a->epoch;
+	a->cut_us = now_us;
+}
+
 /* ---- decrease ---- */
 
 struct evidence {

@@ -81,6 +81,15 @@ void adapt_init(struct adapt *a, const struct conf_adapt *conf, int64_t ceiling,
 /* New configuration or ceiling: what was learned stays. */
 void adapt_configure(struct adapt *a, const struct conf_adapt *conf,
     int64_t ceiling, int64_t now_us);
+/* What is worth knowing after a restart. */
+struct adapt_memory {
+	bool is_open;
+	int64_t rate, failed, flat, wait_us, burst;
+	int64_t used_us; /* may lie before the clock began */
+};
+/* Goes on where it was; what it doesn't know is learned again. */
+void adapt_remember(struct adapt *a, const struct adapt_memory *m,
+    int64_t now_us);
 /* Forgets: the configured rates alone hold again. */
 void adapt_reset(struct adapt *a, int64_t now_us);
 

@@ -76,6 +76,22 @@ breaker_configure(struct breaker *b, const struct conf_adapt *conf,
 		breaker_reset(b, now_us);
 }
 
+void
+breaker_remember(struct breaker *b, const struct breaker_memory *m,
+    int64_t now_us)
+{
+	if (!b->conf.enabled)
+		return;
+	b->n_doubled = m->n_doubled;
+	if (!m->is_shut || m->why == BREAKER_NONE)
+		return;
+	b->state = BREAKER_OPEN;
+	b->why = m->why;
+	b->since_us = m->since_us;
+	/* Over meanwhile: one delivery tries. */
+	b->until_us = m->until_us > now_us ? m->until_us : now_us + 1;
+}
+
 int64_t
 breaker_when(const struct breaker *b, unsigned n_in_flight, int64_t now_us)
 {

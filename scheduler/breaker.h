@@ -43,6 +43,15 @@ void breaker_init(struct breaker *b, const struct conf_adapt *conf,
     int64_t now_us);
 void breaker_configure(struct breaker *b, const struct conf_adapt *conf,
     int64_t now_us);
+/* What is worth knowing after a restart: goes on where it was. */
+struct breaker_memory {
+	bool is_shut;
+	enum breaker_why why;
+	int64_t since_us, until_us;
+	unsigned n_doubled;
+};
+void breaker_remember(struct breaker *b, const struct breaker_memory *m,
+    int64_t now_us);
 void breaker_reset(struct breaker *b, int64_t now_us);
 
 /* May a delivery leave while n_in_flight others do? From when; INT64_MAX:

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/lane_adapt.h"
+#include "scheduler/lane_store.h"
 #include "scheduler/sender.h"
 
 #define CHANGES_MAX 1024
@@ -160,7 +160,7 @@ change_rate(struct sched *s, struct lane *l, const struct verdict *v)
 	struct change *c = change_new(s, CHANGE_RATE, l->route, l, v);
 	struct meter_sum sum = meter_span(&a->meter, s->now_us);
 
-	l->adapt->is_dirty = true;
+	lane_store_touch(s, l);
 	c->told.from = rate_in_words(l->adapt->told);
 	c->told.to = rate_in_words(adapt_rate(a));
 	l->adapt->told = adapt_rate(a);
@@ -180,7 +180,7 @@ change_breaker(struct sched *s, struct lane *l, enum breaker_why was,
 	    is_shut ? CHANGE_SUSPENDED : CHANGE_RESUMED, l->route, l, v);
 	int64_t n;
 
-	l->adapt->is_dirty = true;
+	lane_store_touch(s, l);
 	c->told.because = breaker_why_name(is_shut ? b->why : was);
 	c->told.until_us = b->until_us;
 	c->told.n_refused = breaker_rejected_permille(b, &n, s->now_us);
@@ -196,7 +196,7 @@ change_connections(struct sched *s, struct route *r, struct lane *l,
 	struct change *c = change_new(s, CHANGE_CONNECTIONS, r, l, v);
 
 	if (l != NULL)
-		l->adapt->is_dirty = true;
+		lane_store_touch(s, l);
 	else
 		r->adapt->is_dirty = true;
 	c->told.connections_from = from;

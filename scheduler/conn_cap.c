@@ -72,3 +72,15 @@ conn_cap_step(struct conn_cap *c, unsigned configured, int64_t hold_us,
 		conn_cap_init(c);
 	return true;
 }
+
+void
+conn_cap_remember(struct conn_cap *c, unsigned limit, int64_t wait_us,
+    int64_t now_us)
+{
+	if (limit == 0)
+		return;
+	conn_cap_init(c);
+	c->limit = limit;
+	c->wait_us = wait_us;
+	c->due_us = now_us + wait_us;
+}

@@ -31,6 +31,9 @@ conn_cap_used(struct conn_cap *c, unsigned n)
 	if (c->limit > 0 && n >= c->limit)
 		c->is_full = true;
 }
+/* After a restart. */
+void conn_cap_remember(struct conn_cap *c, unsigned limit, int64_t wait_us,
+    int64_t now_us);
 /* Time went by. True: the limit changed. */
 bool conn_cap_step(struct conn_cap *c, unsigned configured, int64_t hold_us,
     int64_t now_us);

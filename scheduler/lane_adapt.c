@@ -15,6 +15,7 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/blame.h"
+#include "scheduler/lane_store.h"
 
 #define TELLING 3 /* answers that a span must hold to be judged by */
 /* ---- what is in force ---- */
@@ -183,6 +184,7 @@ void
 lane_adapt_free(struct sched *s, struct lane *l)
 {
 	sched_timer_set(s, &l->adapt->timer, INT64_MAX);
+	lane_store_forget(s, l);
 	free(l->adapt);
 	l->adapt = NULL;
 }
@@ -251,7 +253,6 @@ learn_connections(struct sched *s, struct lane *l, const struct verdict *v)
 	    !conn_cap_refused(&l->adapt->cap, l->in_flight,
 		l->adapt->conf.react.hold_us, s->now_us))
 		return;
-	l->adapt->is_dirty = true;
 	change_connections(s, l->route, l, n, v);
 }
 
@@ -390,7 +391,6 @@ lane_adapt_learn_connect(struct sched *s, struct lane *l,
 		return;
 	if (conn_cap_refused(&r->adapt->cap, r->in_flight,
 		s->conf->adapt.react.hold_us, s->now_us)) {
-		r->adapt->is_dirty = true;
 		change_connections(s, r, NULL, n, v);
 		route_adapt_arm(s, r);
 	}

@@ -22,7 +22,10 @@ struct lane_adapt {
 	struct timer timer;
 	int64_t told;	     /* rate, as in the last change */
 	uint64_t n_shadowed; /* recipients it would have held */
-	bool is_dirty;	     /* since the state was last taken */
+	/* Of lane_store.c: */
+	struct lane_adapt *dirty_prev, *dirty_next;
+	bool is_dirty;	/* since it was last saved */
+	bool is_stored; /* there is a record of it */
 };
 
 struct route_adapt {

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/lane_adapt.h"
+#include "scheduler/lane_store.h"
 
 static struct override *
 override_find(struct sched *s, const char *lane)
@@ -40,6 +40,7 @@ override_end(struct sched *s, struct override *o)
 	struct lane *l = lane_by_name(s, o->lane, false);
 
 	sched_timer_set(s, &o->timer, INT64_MAX);
+	lane_store_operator(s, "rate", o->lane);
 	override_free(s, o);
 	if (l == NULL)
 		return;
@@ -77,17 +78,15 @@ override_get(struct sched *s, const char *lane)
 }
 
 int
-sched_rate_override(struct sched *s, const char *lane, const struct rate *rates,
-    size_t n_rates, int64_t until_us, int64_t now_us, struct err *err_out)
+override_put(struct sched *s, const char *lane, const struct rate *rates,
+    size_t n_rates, int64_t since_us, int64_t until_us, struct err *err_out)
 {
+	struct lane *l = lane_by_name(s, lane, true);
 	struct override *o;
-	struct lane *l;
 
-	sched_clock(s, now_us);
 	if (n_rates > CONF_RATES_MAX)
 		return err_set(err_out, "at most %d rates can hold at once",
 		    CONF_RATES_MAX);
-	l = lane_by_name(s, lane, true);
 	if (l == NULL)
 		return err_set(err_out,
 		    "no lane can be called \"%s\": it is ROUTE/PROVIDER, or "
@@ -101,13 +100,26 @@ sched_rate_override(struct sched *s, const char *lane, const struct rate *rates,
 	o = override_get(s, l->name);
 	memcpy(o->rates.v, rates, n_rates * sizeof(*rates));
 	o->rates.n = n_rates;
-	o->since_us = s->now_us;
+	o->since_us = since_us;
 	o->until_us = until_us;
 	sched_timer_set(s, &o->timer, until_us);
 	l->override = o;
+	lane_store_operator(s, "rate", NULL);
 	lane_limit(s, l);
+	return 0;
+}
+
+int
+sched_rate_override(struct sched *s, const char *lane, const struct rate *rates,
+    size_t n_rates, int64_t until_us, int64_t now_us, struct err *err_out)
+{
+	sched_clock(s, now_us);
+	if (override_put(s, lane, rates, n_rates, s->now_us, until_us,
+		err_out) < 0)
+		return -1;
 	/* The operator's word is newer than what was learned. */
-	lane_adapt_forget(s, l);
+	if (n_rates > 0)
+		lane_adapt_forget(s, lane_by_name(s, lane, false));
 	return 0;
 }
 

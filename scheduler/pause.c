@@ -13,7 +13,7 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
-#include "scheduler/lane_adapt.h"
+#include "scheduler/lane_store.h"
 #include "scheduler/sender.h"
 
 static const char *const kinds[] = {
@@ -152,6 +152,7 @@ pause_end(struct sched *s, struct pause *p)
 	struct pause **subject = subject_of(s, p->kind, p->name);
 
 	HASH_DEL(s->pauses, p);
+	lane_store_operator(s, "pause", p->key);
 	sched_timer_set(s, &p->timer, INT64_MAX);
 	if (subject != NULL) {
 		*subject = NULL;
@@ -193,6 +194,16 @@ pauses_bind(struct sched *s)
 		if (subject != NULL)
 			*subject = p;
 	}
+}
+
+void
+pause_began(struct sched *s, const char *key, int64_t since_us)
+{
+	struct pause *p;
+
+	HASH_FIND_STR(s->pauses, key, p);
+	if (p != NULL)
+		p->since_us = since_us;
 }
 
 void
@@ -283,6 +294,7 @@ sched_pause(struct sched *s, enum pause_kind kind, const char *name,
 	p->until_us = until_us;
 	sched_timer_set(s, &p->timer, until_us);
 	*subject = p;
+	lane_store_operator(s, "pause", NULL);
 	took_effect(s, kind, name);
 	return 0;
 }

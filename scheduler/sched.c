@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "conf/base/xalloc.h"
-#include "scheduler/lane_adapt.h"
+#include "scheduler/lane_store.h"
 #include "scheduler/plan_learn.h"
 #include "scheduler/retry.h"
 #include "scheduler/sender.h"
@@ -74,6 +74,7 @@ sched_free(struct sched *s)
 	pauses_free(s);
 	overrides_free(s);
 	changes_free(s);
+	lane_store_free(s);
 	delivery_map_free(s->map);
 	heap_fini(&s->timed);
 	heap_fini(&s->idle);

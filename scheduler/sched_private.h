@@ -35,6 +35,7 @@ struct change;
 struct quota_entry;
 struct sender;
 struct sender_gate;
+struct forgotten;
 
 /* Something that ends or begins at a time: a pause, a back-off, an override. */
 struct timer {
@@ -220,6 +221,9 @@ struct sched {
 	struct change *changes;	    /* not told yet */
 	struct change *change_told; /* last */
 	unsigned n_changes, n_changes_lost;
+	struct lane_adapt *dirty_lanes; /* to be saved: lane_store.c */
+	struct forgotten *forgotten;
+	bool is_operator_dirty;
 	uint64_t n_queued, n_deferred, n_in_flight, n_recipients, n_lanes;
 };
 
@@ -341,10 +345,15 @@ void pause_bind_lane(struct sched *s, struct lane *l);
 void pause_bind_sender(struct sched *s, struct sender *sd);
 void pauses_bind(struct sched *s); /* after a reload: to whom they apply */
 void pauses_free(struct sched *s);
+/* This pause is older than it looks. */
+void pause_began(struct sched *s, const char *key, int64_t since_us);
 
 /* ---- override.c ---- */
 void override_bind_lane(struct sched *s, struct lane *l);
 void overrides_free(struct sched *s);
+/* n_rates 0: back to automatic. */
+int override_put(struct sched *s, const char *lane, const struct rate *rates,
+    size_t n_rates, int64_t since_us, int64_t until_us, struct err *err_out);
 
 /* ---- view.c ---- */
 /* d leaves the age list: cursors that would meet it next go on. */

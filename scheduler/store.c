@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What must survive a restart, as records of text by key: ledger rows, plans'
- * states, lists' health, sender domains' pauses. The daemon writes what
+ * states, lists' health, sender domains' pauses; lane_store.c has what was
+ * learned of lanes and set by the operator. The daemon writes what
  * changed in the commit that settles what changed it, and gives all of it back
  * at the next start; the scheduler itself writes nothing.
  *
@@ -21,6 +22,7 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
+#include "scheduler/lane_store.h"
 #include "scheduler/sender.h"
 
 /* ---- reading ---- */
@@ -120,13 +122,16 @@ static const struct {
 int
 sched_restore(struct sched *s, const char *key, const char *value)
 {
+	int result;
+
 	for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
 		size_t len = strlen(records[i].prefix);
 
 		if (strncmp(key, records[i].prefix, len) == 0)
 			return records[i].restore(s, key + len, value);
 	}
-	return -1;
+	result = lane_store_restore(s, key, value, sched_utc_now(s));
+	return result == 0 ? 0 : -1;
 }
 
 void
@@ -277,6 +282,7 @@ sched_save(struct sched *s,
 	}
 	save_lists(s, &out);
 	save_senders(s, &out);
+	lane_store_save(s, sched_utc_now(s), put, arg);
 	strbuf_fini(&out.key);
 	strbuf_fini(&out.value);
 	return s->ticket;

@@ -24,8 +24,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/spool_private.h"
 
-#define ADDED_MAX 1024
-#define SENDER	  "sender@news.example"
+#define SENDER "sender@news.example"
 
 /* One answered request, what became known with it. */
 struct answer {
@@ -54,7 +53,7 @@ struct world {
 	size_t n_answered;
 	struct answer last;
 	size_t n_added;
-	struct added added[ADDED_MAX]; /* the latest, a ring */
+	struct added added[64]; /* the latest, a ring */
 	size_t n_troubles, n_cures;
 };
 
@@ -85,7 +84,7 @@ on_added(const struct envelope *e, void *arg)
 	struct added *a;
 
 	pthread_mutex_lock(&w->lock);
-	a = &w->added[w->n_added++ % ADDED_MAX];
+	a = &w->added[w->n_added++ % 64];
 	*a = (struct added){ .id = e->id,
 		.number = d->number,
 		.n_recipients = d->n_recipients,
