@@ -99,9 +99,10 @@ governor_load(const struct governor *g, struct governor_load *out)
 static void
 end_turn(struct governor *g)
 {
-	atomic_store(&g->wants_events, event_log_is_wanted(g->events));
+	atomic_store(&g->shared.wants_events, event_log_is_wanted(g->events));
 	if (g->wants_plan)
 		governor_plan(g);
+	governor_keep_state(g);
 	governor_tell_changes(g);
 	event_log_flush(g->events);
 }
@@ -146,17 +147,34 @@ swap_runtime(struct governor *g, struct runtime *rt)
 	runtime_unref(old);
 }
 
+/* The zone of a plan's days; the scheduler leaves the old one first. */
+static void
+swap_zone(struct governor *g, struct zone *zone)
+{
+	struct zone *old = g->zone;
+
+	g->zone = zone;
+	sched_zone(g->sched, zone);
+	zone_close(old);
+}
+
 static int
 reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 {
-	struct runtime *rt =
-	    runtime_new(conf, g->rt, g->n_workers, err_out);
+	struct zone *zone = zone_open(conf->daemon.timezone, err_out);
+	struct runtime *rt;
 
-	if (rt == NULL)
+	if (zone == NULL)
 		return -1;
+	rt = runtime_new(conf, g->rt, g->n_workers, err_out);
+	if (rt == NULL) {
+		zone_close(zone);
+		return -1;
+	}
 	if (auth_reload(g->auth, conf, err_out) < 0 ||
 	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0) {
 		runtime_unref(rt);
+		zone_close(zone);
 		return -1;
 	}
 	log_init(conf->daemon.log.level, conf->daemon.log.format);
@@ -166,12 +184,13 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 		worker_configure(g->workers[i], rt);
 	swap_runtime(g, rt);
 	sched_reload(g->sched, conf, clock_mono_us());
+	swap_zone(g, zone);
 	return 0;
 }
 
 int
-governor_reload(
-    struct governor *g, struct strbuf *errors_out, struct strbuf *notes_out)
+governor_reload(struct governor *g, struct strbuf *errors_out,
+    struct strbuf *notes_out)
 {
 	const struct conf *old = conf_ref(g->rt->conf);
 	struct conf *conf = conf_load(old->file, errors_out);
@@ -213,8 +232,7 @@ on_reload_signal(evutil_socket_t fd, short what, void *arg)
 static void
 add_drain_timer(struct governor *g, int64_t us)
 {
-	struct timeval tv = { .tv_sec = us / 1000000,
-		.tv_usec = us % 1000000 };
+	struct timeval tv = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
 
 	event_add(g->drain_timer, &tv);
 }
@@ -231,8 +249,10 @@ on_drain_timer(evutil_socket_t fd, short what, void *arg)
 		log_error("stop", LOG_STR("result", "gave up waiting"));
 		_exit(1);
 	}
-	log_warn("drain", LOG_STR("result", "timed out: sessions and "
-					    "deliveries under way end now"));
+	log_warn("drain",
+	    LOG_STR("result",
+		"timed out: sessions and "
+		"deliveries under way end now"));
 	for (unsigned i = 0; i < g->n_workers; i++)
 		worker_halt(g->workers[i]);
 	add_drain_timer(g, HALT_US);
@@ -276,8 +296,17 @@ add_signal(struct governor *g, size_t slot, int number, event_callback_fn fn)
 }
 
 static void
+on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	end_turn(arg);
+}
+
+static void
 make_loop(struct governor *g)
 {
+	static const struct timeval every_second = { .tv_sec = 1 };
 	struct event_config *config = event_config_new();
 
 	/* Pacing is to the microsecond: epoll's milliseconds are too coarse. */
@@ -287,9 +316,10 @@ make_loop(struct governor *g)
 	g->base = event_base_new_with_config(config);
 	event_config_free(config);
 	g->plan_timer = evtimer_new(g->base, on_plan_timer, g);
+	g->tick = event_new(g->base, -1, EV_PERSIST, on_tick, g);
+	event_add(g->tick, &every_second);
 	g->drain_timer = evtimer_new(g->base, on_drain_timer, g);
-	g->mailbox =
-	    mailbox_new(g->base, governor_receive, on_batch_done, g);
+	g->mailbox = mailbox_new(g->base, governor_receive, on_batch_done, g);
 	add_signal(g, 0, SIGHUP, on_reload_signal);
 	add_signal(g, 1, SIGTERM, on_stop_signal);
 	add_signal(g, 2, SIGINT, on_stop_signal);
@@ -316,12 +346,19 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	g->rt = runtime_new(conf, NULL, g->n_workers, err_out);
 	if (g->rt == NULL)
 		return -1;
+	g->zone = zone_open(conf->daemon.timezone, err_out);
+	if (g->zone == NULL)
+		return -1;
 	g->sched = sched_new(conf, (uint64_t)clock_utc_us());
+	sched_zone(g->sched, g->zone);
 	g->shared.spool = g->spool;
 	g->shared.auth = g->auth;
 	g->shared.peers = peer_table_new();
 	g->shared.submissions = rate_limiter_new();
 	g->shared.governor = g->mailbox;
+	g->shared.suppressions = suppression_list_new(err_out);
+	if (g->shared.suppressions == NULL)
+		return -1;
 	return 0;
 }
 
@@ -330,8 +367,7 @@ make_workers(struct governor *g, struct err *err_out)
 {
 	g->workers = xcalloc(g->n_workers, sizeof(struct worker *));
 	for (unsigned i = 0; i < g->n_workers; i++) {
-		g->workers[i] =
-		    worker_new(i, &g->shared, g->rt, err_out);
+		g->workers[i] = worker_new(i, &g->shared, g->rt, err_out);
 		if (g->workers[i] == NULL)
 			return -1;
 	}
@@ -347,8 +383,7 @@ governor_new(const struct conf *conf, struct err *err_out)
 	g->started_utc_us = clock_utc_us();
 	pthread_mutex_init(&g->rt_lock, NULL);
 	make_loop(g);
-	if (make_parts(g, conf, err_out) < 0 ||
-	    make_workers(g, err_out) < 0 ||
+	if (make_parts(g, conf, err_out) < 0 || make_workers(g, err_out) < 0 ||
 	    (g->admin = admin_new(g, err_out)) == NULL) {
 		governor_free(g);
 		return NULL;
@@ -378,6 +413,8 @@ static int
 start(struct governor *g, struct err *err_out)
 {
 	g->is_scanning = true;
+	if (governor_restore(g, err_out) < 0)
+		return -1;
 	if (spool_scan(g->spool, err_out) < 0)
 		return -1;
 	g->is_scanning = false;
@@ -395,6 +432,7 @@ static void
 stop(struct governor *g)
 {
 	mailbox_drain(g->mailbox);
+	governor_last_save(g);
 	spool_stop(g->spool);
 	auth_free(g->auth);
 	g->auth = NULL;
@@ -437,10 +475,13 @@ governor_free(struct governor *g)
 	runtime_unref(g->rt);
 	peer_table_free(g->shared.peers);
 	rate_limiter_free(g->shared.submissions);
+	suppression_list_free(g->shared.suppressions);
 	governor_uses_free(g);
 	event_log_close(g->events);
 	mailbox_free(g->mailbox);
+	zone_close(g->zone);
 	event_free(g->plan_timer);
+	event_free(g->tick);
 	event_free(g->drain_timer);
 	for (size_t i = 0; i < 4; i++)
 		if (g->signals[i] != NULL)

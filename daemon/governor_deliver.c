@@ -339,6 +339,7 @@ finish_tried(struct governor *g, struct job *job)
 {
 	struct outcome o;
 	struct pending_verdict *p;
+	struct spool_fact *facts;
 	int64_t now_us = clock_mono_us();
 	int64_t retry_us = sched_retry_at(g->sched, job->attempts + 1, now_us);
 	struct spool_request *q;
@@ -350,7 +351,9 @@ finish_tried(struct governor *g, struct job *job)
 	g->n_deferred += o.n_deferred + o.n_unpunished;
 	g->n_failed += o.n_failed;
 	log_results(g, job);
+	facts = governor_judge_recipients(g, job);
 	q = make_settlement(g, job, &o, retry_us);
+	q->facts = facts;
 	if (p->verdict.code > 0 && route_now(g, job) >= 0)
 		sched_route_up(g->sched, (unsigned)route_now(g, job), now_us);
 	if (p->verdict.next == SETTLE_DONE) {
@@ -506,7 +509,8 @@ governor_add(struct governor *g, const struct added_letter *a)
 		.expires_us = a->arrived_utc_us + offset_us +
 		    g->rt->conf->spool.expire_us,
 		.due_us = a->due_utc_us ? a->due_utc_us + offset_us : now_us,
-		.attempts = a->attempts };
+		.attempts = a->attempts,
+		.sender_domain = a->sender_domain };
 
 	if (a->is_new && a->recipients != NULL)
 		event_accepted(g, a);

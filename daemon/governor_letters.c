@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/base/address.h"
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
 #include "daemon/governor_private.h"
@@ -31,8 +32,18 @@ added_free(struct added_letter *a)
 	free(a->provider);
 	free(a->site);
 	free(a->sender);
+	free(a->sender_domain);
 	free(a->user);
 	free(a);
+}
+
+/* "" for the null sender, and for what is no domain. */
+static void
+sender_domain_of(const struct envelope *e, char out[ADDRESS_DOMAIN_MAX + 1])
+{
+	if (*e->sender == '\0' ||
+	    domain_normalise(address_domain(e->sender), out) < 0)
+		*out = '\0';
 }
 
 static struct added_letter *
@@ -40,7 +51,10 @@ describe(const struct envelope *e, bool with_recipients)
 {
 	const struct delivery *d = &e->deliveries[0];
 	struct added_letter *a = xcalloc(1, sizeof(*a));
+	char domain[ADDRESS_DOMAIN_MAX + 1];
 
+	sender_domain_of(e, domain);
+	a->sender_domain = xstrdup(domain);
 	a->message = e->id;
 	a->number = d->number;
 	a->n_pending = (uint32_t)d->n_recipients;
@@ -66,7 +80,9 @@ static void
 add_scanned(struct governor *g, const struct envelope *e)
 {
 	const struct delivery *d = &e->deliveries[0];
+	char domain[ADDRESS_DOMAIN_MAX + 1];
 	const struct added_letter a = { .message = e->id,
+		.sender_domain = domain,
 		.number = d->number,
 		.n_pending = (uint32_t)d->n_recipients,
 		.attempts = d->attempts,
@@ -76,6 +92,7 @@ add_scanned(struct governor *g, const struct envelope *e)
 		.provider = d->provider,
 		.site = d->site ? d->site : (char *)"" };
 
+	sender_domain_of(e, domain);
 	governor_add(g, &a);
 }
 
@@ -92,7 +109,7 @@ on_added(const struct envelope *e, void *arg)
 	}
 	/* Whether somebody follows may change; that is not worth a lock: the
 	 * flag is atomic and a line more or less is no harm. */
-	wanted = atomic_load(&g->wants_events) &&
+	wanted = atomic_load(&g->shared.wants_events) &&
 	    e->deliveries[0].attempts == 0;
 	a = describe(e, wanted);
 	a->is_new = wanted;
@@ -108,7 +125,9 @@ on_committed(struct spool_request *request, void *arg)
 		worker_committed(request);
 		return;
 	}
-	if (request->owner != NULL) {
+	if (request->kind == SPOOL_FACTS) {
+		governor_facts_kept(g, request);
+	} else if (request->owner != NULL) {
 		struct pending_verdict *p = request->owner;
 
 		mailbox_post(g->mailbox, &p->letter, GOVERNOR_SETTLED);
@@ -129,8 +148,8 @@ on_trouble(const struct err *err, void *arg)
 }
 
 static void
-on_classify(
-    const char *mailbox, char **provider_out, char **site_out, void *arg)
+on_classify(const char *mailbox, char **provider_out, char **site_out,
+    void *arg)
 {
 	struct governor *g = arg;
 	struct runtime *rt;
@@ -190,6 +209,13 @@ governor_receive(struct letter *letter_take, void *arg)
 		governor_settled(g, letter_take);
 		g->wants_plan = true;
 		return;
+	case GOVERNOR_SUPPRESSED:
+		governor_tell_suppressed(g,
+		    (struct suppressed_letter *)letter_take);
+		return;
+	case GOVERNOR_SAVED:
+		governor_saved(g, letter_take);
+		break;
 	case GOVERNOR_TROUBLE:
 		meet_trouble(g, (struct trouble_letter *)letter_take);
 		break;

@@ -4,6 +4,7 @@
 
 #include <uthash.h>
 
+#include "conf/base/zone.h"
 #include "daemon/admin.h"
 #include "daemon/governor.h"
 #include "daemon/job.h"
@@ -23,7 +24,6 @@ struct governor {
 	 * spool's thread takes a reference under the lock. */
 	struct runtime *rt;
 	pthread_mutex_t rt_lock;
-	_Atomic bool wants_events;
 	struct sched *sched;
 	struct spool *spool;
 	struct spool_reader *reader;
@@ -40,6 +40,10 @@ struct governor {
 	struct event *signals[4];
 	int64_t timer_due_us; /* 0 = not armed */
 	int64_t started_utc_us;
+	struct zone *zone;  /* NULL: UTC */
+	struct event *tick; /* so that state is kept when nothing happens */
+	int64_t saved_us, utc_told_us;
+	struct spool_fact *stale; /* facts to be written with the next save */
 	uint64_t n_delivered, n_deferred, n_failed;
 	bool is_spool_failing;
 	bool is_scanning; /* at start: the spool tells what it has */
@@ -56,7 +60,8 @@ struct added_letter {
 	uint32_t number;
 	uint32_t n_pending;
 	uint32_t attempts;
-	bool is_new; /* not a leftover of an earlier run, not a MOVE */
+	bool is_new;	     /* not a leftover of an earlier run, not a MOVE */
+	char *sender_domain; /* normalised; "" = none */
 	int64_t arrived_utc_us;
 	int64_t due_utc_us;
 	char *stream, *provider, *site, *sender, *user;
@@ -70,6 +75,22 @@ void governor_receive(struct letter *letter_take, void *arg);
 /* governor.c */
 void governor_drained(struct governor *g); /* one more worker is */
 
+/* governor_state.c: what the scheduler must not forget. */
+int governor_restore(struct governor *g, struct err *err_out);
+/* At the end of each turn, and every second. */
+void governor_keep_state(struct governor *g);
+void governor_last_save(struct governor *g);
+/* On the spool's thread. */
+void governor_facts_kept(struct governor *g, struct spool_request *request);
+void governor_saved(struct governor *g, const struct letter *letter);
+
+/* governor_suppress.c: recipients that aren't written to any more. */
+/* What the results mean for the list; facts to be stored with them. */
+struct spool_fact *governor_judge_recipients(struct governor *g,
+    const struct job *job);
+void governor_tell_suppressed(struct governor *g,
+    struct suppressed_letter *letter_take);
+
 /* governor_changes.c */
 void governor_tell_changes(struct governor *g);
 
@@ -79,9 +100,9 @@ void governor_result(struct governor *g, struct job *job_take);
 void governor_settled(struct governor *g, struct letter *letter_take);
 void governor_add(struct governor *g, const struct added_letter *a);
 /* Settles all n_pending recipients of a delivery that left the scheduler. */
-void governor_settle_all(struct governor *g, uint64_t message,
-    uint32_t number, uint32_t n_pending, enum spool_fate fate,
-    const char *status, const char *reply);
+void governor_settle_all(struct governor *g, uint64_t message, uint32_t number,
+    uint32_t n_pending, enum spool_fate fate, const char *status,
+    const char *reply);
 void governor_uses_free(struct governor *g);
 
 /* A settlement that the scheduler must not forget until it is on disk. */

@@ -75,6 +75,8 @@ count(struct outcome *o, const struct rcpt_result *r)
 		o->n_rate++;
 	if (effects & (EFFECT_SHARE | EFFECT_SUSPEND))
 		o->n_rejected++;
+	if (effects & EFFECT_DIRTY)
+		o->n_dirty++;
 }
 
 void
@@ -120,6 +122,7 @@ outcome_verdict(const struct outcome *o, struct verdict *out)
 	out->pause_us = r->answer.pause_us;
 	out->n_rate = o->n_rate;
 	out->n_rejected = o->n_rejected;
+	out->n_dirty = o->n_dirty;
 }
 
 enum spool_fate

@@ -21,6 +21,7 @@ struct outcome {
 	uint32_t n_pending;  /* of the delivery, before */
 	uint32_t n_rate;     /* the lane was too fast for them */
 	uint32_t n_rejected; /* for reputation */
+	uint32_t n_dirty;    /* no such mailbox or domain */
 	bool adapts;
 	bool has_rest; /* some recipients go on at once */
 };

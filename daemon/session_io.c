@@ -33,9 +33,9 @@ struct session_io {
 	struct smtp_session *smtp;
 	struct sockaddr_storage peer;
 	char client[64];
-	unsigned n_awaited;  /* answers under way in other threads */
-	bool has_moved;	     /* a reply was written: the deadline moves */
-	bool is_closing;     /* after what is written */
+	unsigned n_awaited; /* answers under way in other threads */
+	bool has_moved;	    /* a reply was written: the deadline moves */
+	bool is_closing;    /* after what is written */
 	bool is_abusive;
 	bool is_stepping; /* the machine is on the stack */
 };
@@ -79,9 +79,8 @@ session_close(struct session_io *s, bool flush)
 	if (s->stream == NULL)
 		return;
 	if (s->is_abusive)
-		peer_penalise(w->shared->peers,
-		    (struct sockaddr *)&s->peer, clock_mono_us(),
-		    s->conf->limits.penalty_us);
+		peer_penalise(w->shared->peers, (struct sockaddr *)&s->peer,
+		    clock_mono_us(), s->conf->limits.penalty_us);
 	peer_release(w->shared->peers, (struct sockaddr *)&s->peer);
 	if (flush)
 		stream_free_flush(s->stream);
@@ -107,8 +106,7 @@ session_after(struct session_io *s)
 	if (smtp_session_is_waiting(s->smtp))
 		stream_set_timeout(s->stream, 0);
 	else if (s->has_moved)
-		stream_set_timeout(
-		    s->stream, smtp_session_timeout_us(s->smtp));
+		stream_set_timeout(s->stream, smtp_session_timeout_us(s->smtp));
 	s->has_moved = false;
 }
 
@@ -179,8 +177,7 @@ on_password_checked(struct auth_identity *who_take, bool temporary, void *arg)
 	answer->session = s;
 	answer->who = who_take;
 	answer->is_temporary = temporary;
-	mailbox_post(
-	    s->worker->mailbox, &answer->letter, WORKER_AUTHENTICATED);
+	mailbox_post(s->worker->mailbox, &answer->letter, WORKER_AUTHENTICATED);
 }
 
 static void
@@ -189,8 +186,8 @@ on_check_password(void *arg, const char *user, const char *password)
 	struct session_io *s = arg;
 
 	s->n_awaited++;
-	auth_check(s->worker->shared->auth, user, password,
-	    on_password_checked, s);
+	auth_check(s->worker->shared->auth, user, password, on_password_checked,
+	    s);
 }
 
 static struct body *
@@ -202,13 +199,40 @@ on_body_new(void *arg)
 }
 
 static bool
-on_may_submit(
-    void *arg, const struct auth_identity *who, unsigned n_recipients)
+on_may_submit(void *arg, const struct auth_identity *who, unsigned n_recipients)
 {
 	struct session_io *s = arg;
 
 	return rate_limiter_take(s->worker->shared->submissions, who->name,
 	    &who->rate, n_recipients, clock_mono_us());
+}
+
+static void
+tell_suppressed(struct session_io *s, const char *mailbox,
+    enum suppression_reason reason)
+{
+	struct suppressed_letter *letter = xcalloc(1, sizeof(*letter));
+
+	letter->reason = reason;
+	letter->recipient = xstrdup(mailbox);
+	letter->client = xstrdup(s->client);
+	mailbox_post(s->worker->shared->governor, &letter->letter,
+	    GOVERNOR_SUPPRESSED);
+}
+
+static bool
+on_is_suppressed(void *arg, const char *mailbox)
+{
+	struct session_io *s = arg;
+	struct worker_shared *shared = s->worker->shared;
+	enum suppression_reason reason;
+
+	if (!suppression_list_has(shared->suppressions, mailbox, clock_utc_us(),
+		&reason))
+		return false;
+	if (atomic_load(&shared->wants_events))
+		tell_suppressed(s, mailbox, reason);
+	return true;
 }
 
 static const char *
@@ -275,8 +299,7 @@ worker_committed(struct spool_request *request_take)
 }
 
 static void
-deliver_commit(
-    struct session_io *s, enum spool_result result, uint64_t message)
+deliver_commit(struct session_io *s, enum spool_result result, uint64_t message)
 {
 	s->n_awaited--;
 	if (result == SPOOL_OK)
@@ -296,11 +319,11 @@ session_io_answer(struct letter *letter_take)
 	struct answer *answer = (struct answer *)letter_take;
 
 	if (letter_take->kind == WORKER_COMMITTED)
-		deliver_commit(
-		    answer->session, answer->result, answer->message);
+		deliver_commit(answer->session, answer->result,
+		    answer->message);
 	else
-		deliver_auth(
-		    answer->session, answer->who, answer->is_temporary);
+		deliver_auth(answer->session, answer->who,
+		    answer->is_temporary);
 	free(answer);
 }
 
@@ -338,6 +361,7 @@ session_begin(struct session_io *s, bool is_tls)
 		.submit = on_submit,
 		.body_new = on_body_new,
 		.may_submit = on_may_submit,
+		.is_suppressed = on_is_suppressed,
 		.close = on_close,
 	};
 	struct session_ops ops = template;
@@ -350,8 +374,8 @@ session_begin(struct session_io *s, bool is_tls)
 	ops.arg = s;
 	snprintf(setup.client, sizeof(setup.client), "%s", s->client);
 	for (size_t i = 0; i < s->listener->n_trusted; i++)
-		setup.is_trusted |= conf_cidr_contains(
-		    &s->listener->trusted[i], (struct sockaddr *)&s->peer);
+		setup.is_trusted |= conf_cidr_contains(&s->listener->trusted[i],
+		    (struct sockaddr *)&s->peer);
 	s->smtp = smtp_session_new(&setup, &ops);
 }
 
@@ -439,10 +463,9 @@ session_io_start(struct worker *w, int fd, const struct sockaddr *peer,
 	atomic_fetch_add(&w->shared->n_sessions, 1);
 	s->stream = stream_new(w->base, fd, &session_stream_ops, s);
 	if (listener->tls == LISTENER_TLS_IMPLICIT) {
-		stream_set_timeout(
-		    s->stream, s->conf->limits.command_timeout_us);
-		stream_start_tls(
-		    s->stream, SSL_new(w->rt->server_tls), true);
+		stream_set_timeout(s->stream,
+		    s->conf->limits.command_timeout_us);
+		stream_start_tls(s->stream, SSL_new(w->rt->server_tls), true);
 		return;
 	}
 	session_begin(s, false);
@@ -454,8 +477,7 @@ session_io_shutdown_all(struct worker *w)
 {
 	struct session_io *s, *next;
 
-	DL_FOREACH_SAFE(w->sessions, s, next)
-	{
+	DL_FOREACH_SAFE(w->sessions, s, next) {
 		if (s->smtp == NULL || s->stream == NULL)
 			continue;
 		s->is_stepping = true;
@@ -471,8 +493,7 @@ session_io_close_all(struct worker *w)
 {
 	struct session_io *s, *next;
 
-	DL_FOREACH_SAFE(w->sessions, s, next)
-	{
+	DL_FOREACH_SAFE(w->sessions, s, next) {
 		session_close(s, true);
 	}
 }

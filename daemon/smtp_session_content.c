@@ -211,6 +211,12 @@ content_end(struct smtp_session *s)
 	if (s->content.body != NULL && s->content.reader.faults == 0)
 		header_scan_end(&s->content.header);
 	refusal = content_refusal(s);
+	if (refusal == NULL && s->envelope.deliveries->n_recipients == 0) {
+		/* All of them were dropped by the suppression list. */
+		session_reply(s, "250 2.0.0 Ok");
+		session_reset(s);
+		return;
+	}
 	if (refusal == NULL) {
 		content_submit(s);
 		return;

@@ -115,6 +115,32 @@ rcpt_refusal(struct smtp_session *s, const struct smtp_rcpt *r)
 	return NULL;
 }
 
+static bool
+is_suppressed(const struct smtp_session *s, const char *mailbox)
+{
+	return s->conf->suppression.action != SUPPRESSION_OFF &&
+	    s->ops.is_suppressed != NULL &&
+	    s->ops.is_suppressed(s->ops.arg, mailbox);
+}
+
+/* With `drop` the application never learns of it: the recipient is accepted
+ * and left out. */
+static bool
+rcpt_suppressed(struct smtp_session *s, const char *mailbox)
+{
+	if (!is_suppressed(s, mailbox))
+		return false;
+	if (s->conf->suppression.action == SUPPRESSION_REJECT) {
+		session_reply(s,
+		    "550 5.1.1 This address is on the suppression list: mail "
+		    "to it bounced or was complained about");
+		return true;
+	}
+	session_enter(s, SESSION_RCPT);
+	session_reply(s, "250 2.1.5 Ok");
+	return true;
+}
+
 /*
  * A refused recipient isn't a bad command: a list with dirt in it is the
  * everyday case, and its good addresses must get through.
@@ -133,6 +159,8 @@ session_rcpt(struct smtp_session *s, char *args)
 		session_reply(s, refusal);
 		return;
 	}
+	if (rcpt_suppressed(s, rcpt.path))
+		return;
 	added = delivery_add(s->envelope.deliveries, rcpt.path);
 	added->orcpt = *rcpt.orcpt != '\0' ? xstrdup(rcpt.orcpt) : NULL;
 	added->notify = rcpt.notify;

@@ -11,6 +11,7 @@
 #include "daemon/rate_limiter.h"
 #include "daemon/runtime.h"
 #include "daemon/spool.h"
+#include "daemon/suppression_list.h"
 
 /*
  * I/O workers: one event loop each, with the server sessions it accepted and
@@ -22,7 +23,9 @@ struct worker_shared {
 	struct auth *auth;
 	struct peer_table *peers;
 	struct rate_limiter *submissions;
+	struct suppression_list *suppressions;
 	struct mailbox *governor;
+	_Atomic bool wants_events; /* somebody reads the event log */
 	_Atomic unsigned n_sessions;
 	_Atomic unsigned n_connections;
 	_Atomic uint64_t n_accepted; /* messages answered with 250 */
@@ -30,11 +33,21 @@ struct worker_shared {
 
 /* Letters to the governor. */
 enum governor_letter {
-	GOVERNOR_ADDED,	  /* struct added_letter, from the spool */
-	GOVERNOR_RESULT,  /* struct job */
-	GOVERNOR_SETTLED, /* struct settled_letter, from the spool */
-	GOVERNOR_TROUBLE, /* struct trouble_letter */
-	GOVERNOR_DRAINED, /* struct letter: a worker has nothing left */
+	GOVERNOR_ADDED,	     /* struct added_letter, from the spool */
+	GOVERNOR_RESULT,     /* struct job */
+	GOVERNOR_SETTLED,    /* struct settled_letter, from the spool */
+	GOVERNOR_TROUBLE,    /* struct trouble_letter */
+	GOVERNOR_SUPPRESSED, /* struct suppressed_letter: at RCPT */
+	GOVERNOR_SAVED,	     /* struct saved_letter, from the spool */
+	GOVERNOR_DRAINED,    /* struct letter: a worker has nothing left */
+};
+
+/* A recipient was refused or left out, for the event log. */
+struct suppressed_letter {
+	struct letter letter;
+	enum suppression_reason reason;
+	char *recipient;
+	char *client;
 };
 
 struct worker;
