@@ -373,6 +373,64 @@ struct override_view {
 void sched_overrides_each(struct sched *s,
     void (*each)(const struct override_view *o, void *arg), void *arg);
 
+/* ---- plans ---- */
+struct plan_view {
+	const char *name; /* "ip-a/gmail", "ip-a" (a total), "a.example/gmail" */
+	const char *kind; /* "lane", "route", "sender" */
+	const char *plan; /* "" = none */
+	const char *state; /* "waiting" "running" "held" "stopped" "done" */
+	bool is_shadow;
+	int64_t stage, n_stages; /* from 1 */
+	int64_t day;		 /* of the plan, from 1; 0 = not begun */
+	int64_t date;		 /* days since 1970-01-01 */
+	int64_t allowed;	 /* today; INT64_MAX: no limit */
+	int64_t sent;		 /* today: attempted, or in flight */
+	int64_t waiting;	 /* recipients queued for it */
+	int64_t next_us;	 /* when the next one may leave */
+	uint64_t n_would_hold;	 /* recipients, in shadow mode */
+	char text[200];		 /* in a postmaster's words */
+};
+void sched_plans_each(struct sched *s, int64_t now_us,
+    void (*each)(const struct plan_view *p, void *arg), void *arg);
+/* By lane, by route (its total), or by DOMAIN/PROVIDER. A lane without a plan
+ * has a history too. False: there is no such thing. */
+bool sched_plan_get(struct sched *s, const char *name, int64_t now_us,
+    struct plan_view *out);
+struct plan_day {
+	int64_t day;  /* of the plan, from 1; of the ledger where there's none */
+	int64_t date; /* on which it began */
+	const uint32_t *facts; /* by enum ledger_fact; LEDGER_MAX: no limit */
+};
+/* Oldest first. */
+void sched_plan_history(struct sched *s, const char *name,
+    void (*each)(const struct plan_day *day, void *arg), void *arg);
+/* n: for SET_DAY. */
+int sched_plan_order(struct sched *s, const char *name, enum warmup_order order,
+    int64_t n, int64_t now_us, struct err *err_out);
+/* A complaint about mail of this lane came (n of them). */
+void sched_complaint(struct sched *s, const char *lane, int64_t n,
+    int64_t now_us);
+/*
+ * At submission: false when a plan that says `overflow: tempfail` has no more
+ * room today for mail of this stream and domain to this destination, what
+ * waits counted in; the sentence goes to why_out.
+ */
+bool sched_takes(struct sched *s, const char *stream, const char *provider,
+    const char *site, const char *sender_domain, int64_t now_us, char *why_out,
+    size_t size);
+
+/* ---- forecasts ---- */
+struct forecast_view {
+	const char *lane;
+	int64_t n_waiting; /* recipients, deferred ones too */
+	int64_t done_us;   /* INT64_MAX: nobody can say */
+	int64_t n_days;	   /* of its plan; 0 = it has none */
+	enum gate gate;	   /* what it waits for in the first place */
+};
+/* Lanes with mail; stream NULL: all, else those with mail of it. */
+void sched_forecasts_each(struct sched *s, const char *stream, int64_t now_us,
+    void (*each)(const struct forecast_view *f, void *arg), void *arg);
+
 struct route_view {
 	const char *name;
 	unsigned in_flight;
