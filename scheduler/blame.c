@@ -42,8 +42,15 @@ static const struct row rows[] = {
 	{ CLASS_REPUTATION_REJECT, BLAME_ROUTE,
 	    EFFECT_SUSPEND | EFFECT_REJECTED, EFFECT_ALERT, EFFECT_ALERT },
 	{ CLASS_REPUTATION_REJECT, BLAME_SENDER_DOMAIN, EFFECT_SENDER, 0, 0 },
+	/* a listed URL: what other streams send there isn't the worse for it */
+	{ CLASS_REPUTATION_REJECT, BLAME_STREAM, EFFECT_REJECTED, 0, 0 },
 
 	{ CLASS_AUTH, BLAME_SENDER_DOMAIN, EFFECT_SENDER | EFFECT_ALERT, 0, 0 },
+	/* reverse DNS, HELO, TLS: no message will get through until it's mended,
+	 * whoever sends it; one server may be pickier than its provider */
+	{ CLASS_AUTH, BLAME_ROUTE, EFFECT_SHARE | EFFECT_ALERT, 0, 0 },
+	/* a smarthost wants another password */
+	{ CLASS_AUTH, BLAME_NEXT_HOP, EFFECT_ALERT, 0, EFFECT_NEXT_HOP },
 
 	{ CLASS_MAILBOX_FULL, BLAME_RECIPIENT, EFFECT_SOFT, 0, 0 },
 
@@ -52,6 +59,8 @@ static const struct row rows[] = {
 
 	{ CLASS_BAD_DOMAIN, BLAME_RECIPIENT_DOMAIN, 0,
 	    EFFECT_DOMAIN | EFFECT_DIRTY, 0 },
+	{ CLASS_BAD_DOMAIN, BLAME_SENDER_DOMAIN, EFFECT_SENDER | EFFECT_ALERT,
+	    0, 0 },
 
 	{ CLASS_SYSTEM, BLAME_NEXT_HOP, 0, 0, EFFECT_NEXT_HOP },
 };

@@ -52,6 +52,12 @@ each_class_does_what_its_row_says(void **state)
 		    "sender" },
 		{ CLASS_AUTH, BLAME_SENDER_DOMAIN, true, "sender alert" },
 		{ CLASS_AUTH, BLAME_SENDER_DOMAIN, false, "sender alert" },
+		{ CLASS_REPUTATION_REJECT, BLAME_STREAM, true, "rejected" },
+		{ CLASS_AUTH, BLAME_ROUTE, true, "share alert" },
+		{ CLASS_AUTH, BLAME_ROUTE, false, "share alert" },
+		{ CLASS_AUTH, BLAME_NEXT_HOP, true, "alert" },
+		{ CLASS_AUTH, BLAME_NEXT_HOP, false, "next-hop alert" },
+		{ CLASS_BAD_DOMAIN, BLAME_SENDER_DOMAIN, true, "sender alert" },
 		{ CLASS_GREYLIST, BLAME_MESSAGE, false, "" },
 		{ CLASS_MAILBOX_FULL, BLAME_RECIPIENT, false, "soft" },
 		{ CLASS_MAILBOX_FULL, BLAME_RECIPIENT, true, "soft" },
@@ -102,9 +108,14 @@ no_pair_punishes_the_innocent(void **state)
 				if (e & EFFECT_SUPPRESS)
 					assert_true(c == CLASS_BAD_MAILBOX &&
 					    b == BLAME_RECIPIENT && is_final);
-				if (e & (EFFECT_SHARE | EFFECT_REJECTED))
+				if (e & EFFECT_REJECTED)
 					assert_true(c ==
 					    CLASS_REPUTATION_REJECT);
+				if (e & EFFECT_SHARE)
+					assert_true(c ==
+						CLASS_REPUTATION_REJECT ||
+					    (c == CLASS_AUTH &&
+						b == BLAME_ROUTE));
 				if (e & EFFECT_UNPUNISHED)
 					assert_true(is_of_speed && !is_final);
 				if (b == BLAME_MESSAGE || b == BLAME_NOBODY)

@@ -268,7 +268,7 @@ static const struct trap traps[] = {
 	{ P(RCPT),
 	    "550-Requested action not taken: mailbox unavailable\n"
 	    "550 For explanation visit http://postmaster.gmx.com/?c=bl",
-	    C(REPUTATION_REJECT, LANE), true, -1 },
+	    C(REPUTATION_REJECT, ROUTE), true, -1 },
 	{ P(EOD),
 	    "552-Requested mail action aborted: exceeded storage allocation\n"
 	    "552 For explanation visit http://postmaster.gmx.com/?c=r1503",
@@ -321,11 +321,33 @@ static const struct trap traps[] = {
 	    C(BAD_MAILBOX, RECIPIENT), false, -1 },
 	{ P(RCPT), "550 5.1.1 <b@example.org>: User unknown",
 	    C(BAD_MAILBOX, RECIPIENT), true, 0 },
+	/* A list that all of them use refuses the route, one customer's
+	 * doesn't. */
+	{ P(RCPT),
+	    "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked "
+	    "using zen.spamhaus.org",
+	    C(REPUTATION_REJECT, ROUTE), true, -1 },
+	{ P(MAIL),
+	    "550 5.7.1 Unfortunately, messages from [192.0.2.1] weren't sent. "
+	    "Part of their network is on our block list (S3140).",
+	    C(REPUTATION_REJECT, ROUTE), true, -1 },
+	{ P(RCPT),
+	    "550 5.7.513 Service unavailable, Client host [192.0.2.1] blocked "
+	    "by example.org using Customer Block list (AS16012607)",
+	    C(REPUTATION_REJECT, LANE), true, -1 },
+	{ P(EOD),
+	    "554 5.7.1 Service unavailable; Sender address [a@example.com] "
+	    "blocked using dbl.spamhaus.org",
+	    C(REPUTATION_REJECT, STREAM), true, -1 },
+	{ P(EOD),
+	    "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked "
+	    "due to poor reputation",
+	    C(REPUTATION_REJECT, LANE), true, -1 },
 	/* Words that a refusal for reputation shares with a bad mailbox. */
 	{ P(RCPT),
 	    "550 5.7.1 Mailbox unavailable. Your IP address 192.0.2.1 "
 	    "is blacklisted using zen.spamhaus.org",
-	    C(REPUTATION_REJECT, LANE), true, -1 },
+	    C(REPUTATION_REJECT, ROUTE), true, -1 },
 	{ P(RCPT),
 	    "550 5.1.1 <b@example.org> rejected: your host has a poor "
 	    "reputation",
