@@ -216,6 +216,7 @@ command_status(struct command *c)
 	answer_int(&c->out, "pid", getpid());
 	answer_str(&c->out, "hostname", conf->daemon.hostname);
 	answer_str(&c->out, "config", conf->file);
+	answer_opt(&c->out, "event_log", conf->daemon.event_log);
 	answer_time(&c->out, "now", c->now_utc_us);
 	answer_time(&c->out, "started", governor_started_utc_us(c->g));
 	answer_int(&c->out, "uptime_ms",

@@ -290,6 +290,22 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .role = ROLE_OFFLINE,
 	    .max_args = -1,
 	},
+	[COMMAND_REPORT] = {
+	    .name = "report",
+	    .usage = "[--since DURATION] [--all] [FILE]",
+	    .summary = "sum up the event log by provider",
+	    .doc = "Recipients delivered, deferred, rejected, bounced hard "
+		   "(no such mailbox or domain) and soft (mailbox full, "
+		   "expired), what was done about it, and each kind of "
+		   "refusal in the peer's own words with how often it came: "
+		   "replies that differ in addresses, IDs and numbers only "
+		   "are one kind. FILE is the daemon's event log unless "
+		   "given, - is stdin; DURATION is 24h unless given. --all "
+		   "shows every kind.",
+	    .example = "report --since 2h",
+	    .role = ROLE_OFFLINE,
+	    .max_args = -1,
+	},
 	[COMMAND_MAN] = {
 	    .name = "man",
 	    .usage = "flyballctl|flyball.yaml",

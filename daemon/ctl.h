@@ -48,6 +48,7 @@ json_t *ctl_ask(const struct ctl *ctl, const char *word);
 /* ctl_show.c: answers for people. */
 void ctl_show(const struct ctl *ctl, enum command_id id, const json_t *result);
 void ctl_show_refusal(const struct ctl *ctl, const json_t *answer);
+void ctl_print_json(const json_t *value);
 /* One line of `events follow`. */
 void ctl_show_event(const struct ctl *ctl, const char *line);
 
@@ -55,6 +56,7 @@ void ctl_show_event(const struct ctl *ctl, const char *line);
 int ctl_check_config(int argc, char **argv);
 int ctl_classify(int argc, char **argv);
 int ctl_man(int argc, char **argv);
+int ctl_report(const struct ctl *ctl, int argc, char **argv);
 int ctl_complete(const struct ctl *ctl, int argc, char **argv);
 
 /* ctl_help.c */

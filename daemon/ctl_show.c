@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/base/strbuf.h"
 #include "daemon/ctl_text.h"
@@ -41,6 +42,17 @@ ctl_show(const struct ctl *ctl, enum command_id id, const json_t *result)
 		shows[id](ctl, result);
 	else
 		ctl_show_any(ctl, result);
+}
+
+/* Indented for eyes, on one line for programs. */
+void
+ctl_print_json(const json_t *value)
+{
+	size_t flags = JSON_REAL_PRECISION(6) | JSON_ENCODE_ANY |
+	    (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
+
+	json_dumpf(value, stdout, flags);
+	putchar('\n');
 }
 
 /* ---- reading answers ---- */

@@ -48,31 +48,16 @@ run_man(const struct ctl *ctl, int argc, char **argv)
 	return ctl_man(argc, argv);
 }
 
-static int
-run_complete(const struct ctl *ctl, int argc, char **argv)
-{
-	return ctl_complete(ctl, argc, argv);
-}
-
 static offline_fn *const offline[COMMAND_COUNT] = {
 	[COMMAND_PASSWD] = run_passwd,
 	[COMMAND_CHECK_CONFIG] = run_check_config,
 	[COMMAND_CLASSIFY] = run_classify,
 	[COMMAND_MAN] = run_man,
-	[COMMAND_COMPLETE] = run_complete,
+	[COMMAND_REPORT] = ctl_report,
+	[COMMAND_COMPLETE] = ctl_complete,
 };
 
 /* ---- asking the daemon ---- */
-
-static void
-print_json(const json_t *value)
-{
-	size_t flags = JSON_REAL_PRECISION(6) | JSON_ENCODE_ANY |
-	    (isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
-
-	json_dumpf(value, stdout, flags);
-	putchar('\n');
-}
 
 static int
 show_refusal(const struct ctl *ctl, const json_t *answer)
@@ -80,7 +65,7 @@ show_refusal(const struct ctl *ctl, const json_t *answer)
 	const char *kind = json_string_value(json_object_get(answer, "kind"));
 
 	if (ctl->is_json)
-		print_json(answer);
+		ctl_print_json(answer);
 	else
 		ctl_show_refusal(ctl, answer);
 	return kind != NULL && strcmp(kind, "usage") == 0 ? CTL_USAGE
@@ -98,7 +83,7 @@ show_answer(const struct ctl *ctl, const struct command_row *row,
 	if (command_id_of(row) == COMMAND_EVENTS_FOLLOW)
 		return CTL_OK; /* the events are the answer */
 	if (ctl->is_json)
-		print_json(result);
+		ctl_print_json(result);
 	else
 		ctl_show(ctl, command_id_of(row), result);
 	return CTL_OK;

@@ -284,6 +284,27 @@ class Changes(unittest.TestCase):
             self.assertEqual(as_user(["--clear-groups"], "pause", "route", "out"), 1)
 
 
+class Report(unittest.TestCase):
+    def test_what_was_refused_and_how_often(self):
+        with Peer({"rcpt": lambda s, a: "550 5.1.1 <%s> unknown, id %d" % (a[a.index("<") + 1:a.index(">")], time.monotonic_ns())
+                   if "r1@" in a else "250 ok"}) as peer, Flyball(CONFIG % ("1000/s", peer.port)) as f:
+            for _ in range(3):
+                send(f, 2)
+            wait_until(lambda: len(f.events("bounced")) == 3, 10, "the bounces")
+            out = run("-s", f.socket, "report").stdout
+            self.assertRegex(out, r"(?m)^gmail +3 +0 +0 +3 +0 ")
+            self.assertRegex(out, r"(?m)^ +3 +bad-mailbox +\S+ +550 5\.1\.1 <r1@gmail\.com> unknown, id \d+$")
+            # Without the daemon, from a file or a pipe, as JSON.
+            report = json.loads(run("-s", "/nonexistent", "report", "--json", "--since", "1h", f.events_path).stdout)
+            gmail = [p for p in report if p["provider"] == "gmail"][0]
+            self.assertEqual((gmail["delivered"], gmail["hard_bounces"]), (3, 3))
+            self.assertEqual([(r["n"], r["class"], r["code"]) for r in gmail["replies"]], [(3, "bad-mailbox", "550")])
+            with open(f.events_path) as events:
+                self.assertIn("gmail", run("report", "-", stdin=events.read()).stdout)
+            self.assertEqual(run("report", "/nonexistent").returncode, 1)
+            self.assertEqual(run("report", "--since", "yesterday").returncode, 2)
+
+
 class Socket(unittest.TestCase):
     def test_mail_flows_while_clients_misbehave(self):
         with Peer() as peer, Flyball(CONFIG % ("1000/s", peer.port)) as f:
