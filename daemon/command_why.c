@@ -90,24 +90,31 @@ add_times(const struct command *c, const struct gate_view *v,
 		strbuf_addc(out, '.');
 }
 
-/* How long what is queued takes at the lane's slowest rate. */
+/* What n recipients take at a rate, at most a year. */
+static int64_t
+time_at(uint64_t n, const struct rate *r)
+{
+	const int64_t most_us = INT64_C(31536000000000);
+	__int128 us;
+
+	if (rate_is_unlimited(r))
+		return 0;
+	us = (__int128)n * r->window_us / r->count;
+	return us > most_us ? most_us : (int64_t)us;
+}
+
+/* How long what is queued takes at the slowest of the lane's rates. */
 static void
 add_backlog(const struct lane_view *l, struct strbuf *out)
 {
-	int64_t longest_us = 0;
+	int64_t longest_us = time_at(l->n_queued_recipients, &l->adapted);
 	char text[UNITS_TEXT_SIZE];
 
 	for (size_t i = 0; i < l->n_rates; i++) {
-		const struct rate *r = &l->rates[i];
-		__int128 us;
+		int64_t us = time_at(l->n_queued_recipients, &l->rates[i]);
 
-		if (rate_is_unlimited(r))
-			continue;
-		us = (__int128)l->n_queued_recipients * r->window_us / r->count;
-		if (us > INT64_C(31536000000000))
-			us = INT64_C(31536000000000);
 		if (us > longest_us)
-			longest_us = (int64_t)us;
+			longest_us = us;
 	}
 	if (l->n_queued == 0)
 		return;
@@ -115,9 +122,19 @@ add_backlog(const struct lane_view *l, struct strbuf *out)
 	    l->n_queued_recipients,
 	    l->n_queued_recipients == 1 ? " is" : "s are");
 	if (longest_us > 1000000)
-		strbuf_addf(out, ", which take about %s at this rate",
+		strbuf_addf(out, ", which take%s about %s at this rate",
+		    l->n_queued_recipients == 1 ? "s" : "",
 		    span_text(longest_us, text));
 	strbuf_addc(out, '.');
+}
+
+/* At its pace a lane is shut between any two messages: that is no trouble. */
+static bool
+is_pacing(const struct command *c, const struct gate_view *v)
+{
+	return v->until_us < c->now_us + 2000000 &&
+	    (v->gate == GATE_RATE || v->gate == GATE_ADAPTED ||
+		v->gate == GATE_PLAN || v->gate == GATE_SENDER_PLAN);
 }
 
 static void
@@ -128,13 +145,10 @@ summarise_lane(const struct command *c, const struct lane_view *l,
 
 	if (first != NULL && !first->is_open &&
 	    (has_mail || l->gate != GATE_NONE)) {
-		/* At its rate a lane is shut between any two messages. */
-		bool flows = first->gate == GATE_RATE &&
-		    first->until_us < c->now_us + 2000000;
+		bool flows = is_pacing(c, first);
 
 		strbuf_addf(out, "%s %s: %s", l->name,
-		    flows ? "sends as fast as its rate allows" : "is held",
-		    first->text);
+		    flows ? "sends as fast as it may" : "is held", first->text);
 		strbuf_addc(out, '.');
 		if (!flows)
 			add_times(c, first, out);

@@ -6,15 +6,21 @@
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_text.h"
 
+/* At its pace a lane is held between any two messages: that is no trouble. */
 static enum colour
 state_colour(const json_t *lane)
 {
+	static const char *const pacing[] = { "rate", "adapted", "plan",
+		"sender-plan" };
 	const char *state = ctl_str(lane, "state");
 
 	if (strcmp(state, "held") != 0)
 		return strcmp(state, "open") == 0 ? GREEN : FAINT;
-	/* At its rate a lane is held between any two messages. */
-	return strcmp(ctl_str(lane, "gate"), "rate") == 0 ? GREEN : YELLOW;
+	for (size_t i = 0; i < sizeof(pacing) / sizeof(*pacing); i++)
+		if (strcmp(ctl_str(lane, "gate"), pacing[i]) == 0 &&
+		    ctl_int(lane, "remaining_ms") < 2000)
+			return GREEN;
+	return YELLOW;
 }
 
 static void
