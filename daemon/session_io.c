@@ -108,6 +108,9 @@ session_after(struct session_io *s)
 	else if (s->has_moved)
 		stream_set_timeout(s->stream, smtp_session_timeout_us(s->smtp));
 	s->has_moved = false;
+	/* A client that closes its side behind the last dot gets its answer. */
+	if (s->n_awaited > 0)
+		stream_hold(s->stream);
 }
 
 /* ---- the machine's wishes ---- */

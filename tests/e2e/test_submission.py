@@ -302,6 +302,17 @@ class Rude(unittest.TestCase):
             self.assertIn(b"421 4.4.2", got)
             self.assertLess(took, 4)
 
+    def test_a_client_that_closes_its_side_gets_its_answer(self):
+        with Peer() as peer, Flyball(OPEN % peer.port) as f:
+            with socket.create_connection(("127.0.0.1", f.port)) as c:
+                c.sendall(b"HELO x\r\nMAIL FROM:<a@app.test>\r\nRCPT TO:<b@gmail.com>\r\nDATA\r\n"
+                          b"Subject: x\r\n\r\nx\r\n.\r\n")
+                c.shutdown(socket.SHUT_WR)
+                answer = b""
+                while (more := c.recv(4096)):
+                    answer += more
+            self.assertIn(b"queued as", answer)
+
     def test_sessions_per_address_and_total(self):
         with Peer() as peer, Flyball(OPEN % peer.port + "limits: {sessions: 5, sessions_per_address: 3}\n") as f:
             held = [socket.create_connection(("127.0.0.1", f.port)) for _ in range(3)]

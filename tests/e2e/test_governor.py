@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: ISC
+"""What each class of reply leads to, seen from outside: lanes slow down for
+rates and for nothing else, messages aren't punished for them, recipients who
+don't exist are not written to again, and a restart forgets none of it."""
+
+import smtplib
+import unittest
+
+from harness import Flyball, Peer, wait_until
+
+CONFIG = """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+adapt: {react: {hold: 1s}, recover: {every: 500ms}}
+spool: {retry: {first: 1s, factor: 1, max: 1s, jitter: 0%%}}
+routes:
+  out: {next_hop: "127.0.0.1:%d", tls: none}
+"""
+
+RATE = ("421 4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from your IP address. "
+        "To protect our users from spam, mail has been temporarily rate limited.")
+
+
+def send(f, recipients, n=1):
+    with smtplib.SMTP("127.0.0.1", f.port) as c:
+        for i in range(n):
+            c.sendmail("news@sender.test", recipients, f"Subject: {i}\r\n\r\nx\r\n".encode())
+
+
+class Blame(unittest.TestCase):
+    def test_a_rate_reply_slows_the_lane_and_punishes_no_message(self):
+        refused = []
+
+        def mail(session, argument):
+            # The fourth message meets the limit, once.
+            if len(session.server.messages) >= 3 and not refused:
+                refused.append(argument)
+                return RATE
+            return "250 2.1.0 Ok"
+        with Peer({"mail": mail}) as peer, Flyball(CONFIG % peer.port) as f:
+            send(f, ["a@gmail.com"], 8)
+            wait_until(lambda: len(peer.messages) == 8, 20, "all eight")
+            deferred, = f.events("deferred")
+            self.assertEqual((deferred["class"], deferred["blame"], deferred["reply"]), ("rate", "lane", RATE))
+            self.assertEqual([e["attempts"] for e in f.events("delivered")], [1] * 8)
+            slower = [e for e in f.events("lane") if e["change"] == "rate" and e.get("reply")]
+            self.assertEqual(slower[0]["reply"], RATE)
+            self.assertEqual(slower[0]["lane"], "out/gmail")
+            self.assertFalse(f.events("bounced"))
+
+    def test_what_is_about_a_recipient_or_a_message_slows_nothing(self):
+        replies = {
+            "full@gmail.com": "452 4.2.2 The email account that you tried to reach is over quota",
+            "grey@gmail.com": "450 4.2.0 Greylisted, please try again in 60 seconds",
+            "nobody@gmail.com": "550 5.1.1 The email account that you tried to reach does not exist",
+        }
+
+        def rcpt(_session, argument):
+            for address, reply in replies.items():
+                if address in argument:
+                    return reply
+            return "250 2.1.5 Ok"
+        with Peer({"rcpt": rcpt}) as peer, Flyball(CONFIG % peer.port) as f:
+            for address in list(replies) + ["b@gmail.com"]:
+                send(f, [address])
+            wait_until(lambda: peer.messages and len(f.events("deferred")) >= 2 and f.events("bounced"), 20, "replies")
+            self.assertEqual([e["reply"] for e in f.events("bounced")], [replies["nobody@gmail.com"]])
+            self.assertFalse(f.events("lane"))
+
+    def test_refused_at_the_banner_fewer_connections_are_opened(self):
+        def banner(session, _argument):
+            return "421 4.7.0 Too many concurrent connections" if session.server.n_open > 1 else "220 peer.test ESMTP"
+
+        def eod(_session, _argument):
+            import time
+            time.sleep(0.05)
+            return "250 2.0.0 Ok"
+        with Peer({"banner": banner, "eod": eod}) as peer, Flyball(CONFIG % peer.port) as f:
+            send(f, ["a@gmail.com"], 60)
+            wait_until(lambda: len(peer.messages) == 60, 30, "all sixty")
+            changes = [e for e in f.events("lane") if e["change"] == "connections"]
+            self.assertTrue(changes)
+            self.assertLess(changes[-1]["to"], 10)
+            self.assertFalse([e for e in f.events("lane") if e["change"] == "rate"])
+            self.assertEqual([e["attempts"] for e in f.events("delivered")], [1] * 60)
+
+
+class Suppression(unittest.TestCase):
+    UNKNOWN = "550 5.1.1 <nobody@gmail.com>: Recipient address rejected: User unknown"
+
+    def peer(self):
+        return Peer({"rcpt": lambda _s, a: self.UNKNOWN if "nobody@" in a.lower() else "250 2.1.5 Ok"})
+
+    def test_an_unknown_user_is_refused_the_next_time_and_after_a_crash(self):
+        with self.peer() as peer, Flyball(CONFIG % peer.port) as f:
+            send(f, ["nobody@gmail.com"])
+            suppressed = wait_until(lambda: f.events("suppressed"), 10, "suppression")[0]
+            self.assertEqual((suppressed["recipient"], suppressed["reason"], suppressed["reply"]),
+                             ("nobody@gmail.com", "hard", self.UNKNOWN))
+            for kill in (False, True):
+                if kill:
+                    wait_until(lambda: f.n_queued() == 0, 10, "the notice to leave")
+                    f.kill9()
+                    f.start()
+                with smtplib.SMTP("127.0.0.1", f.port) as c:
+                    c.ehlo()
+                    c.mail("news@sender.test")
+                    code, text = c.rcpt("NoBody@gmail.com")
+                    self.assertEqual((code, text[:6]), (550, b"5.1.1 "))
+                    self.assertEqual(c.rcpt("b@gmail.com")[0], 250)
+            refused = wait_until(lambda: [e for e in f.events("suppressed") if e["state"] == "refused"], 10, "event")
+            self.assertEqual(refused[0]["recipient"], "NoBody@gmail.com")
+
+    def test_dropped_silently_where_the_operator_wants_it_so(self):
+        config = CONFIG + "suppression: {action: drop}\n"
+        with self.peer() as peer, Flyball(config % peer.port) as f:
+            send(f, ["nobody@gmail.com"])
+            wait_until(lambda: f.events("suppressed"), 10, "suppression")
+            send(f, ["nobody@gmail.com"])
+            send(f, ["nobody@gmail.com", "b@gmail.com"])
+            wait_until(lambda: [m for m in peer.messages if m["recipients"] == ["b@gmail.com"]], 10, "the other one")
+            self.assertEqual(len(f.events("bounced")), 1)
+
+    def test_off_means_off(self):
+        config = CONFIG + "suppression: {action: off}\n"
+        with self.peer() as peer, Flyball(config % peer.port) as f:
+            for _ in range(2):
+                send(f, ["nobody@gmail.com"])
+            wait_until(lambda: len(f.events("bounced")) == 2, 10, "two bounces")
+            self.assertFalse(f.events("suppressed"))
+
+
+if __name__ == "__main__":
+    unittest.main()
