@@ -24,6 +24,9 @@
 #include "sink/mime_text.h"
 
 #define BOUNDARY_SIZE 64
+/* Bytes of replies in one notice, and what each gets in any case. */
+#define REPLIES_MAX   ((size_t)256 << 10)
+#define REPLY_LEAST   ((size_t)256)
 
 struct part {
 	const char *type;
@@ -98,6 +101,19 @@ static bool
 is_utf8_text(const char *data, size_t len)
 {
 	return mime_has_8bit(data, len) && utf8_is_valid(data, len);
+}
+
+size_t
+dsn_reply_max(const struct dsn_report *report)
+{
+	size_t sum = 0, each = REPLIES_MAX / report->n_recipients;
+
+	for (size_t i = 0; i < report->n_recipients; i++)
+		if (report->recipients[i].reply != NULL)
+			sum += strlen(report->recipients[i].reply);
+	if (sum <= REPLIES_MAX)
+		return SIZE_MAX;
+	return each > REPLY_LEAST ? each : REPLY_LEAST;
 }
 
 /* ---- parts ---- */

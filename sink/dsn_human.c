@@ -6,10 +6,12 @@
  * and shows what the next hop said, whole and line by line: the words of a
  * provider often hold the link that explains the refusal.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/base/address.h"
 #include "conf/base/clock.h"
+#include "conf/base/xalloc.h"
 #include "sink/dsn_private.h"
 
 struct meaning {
@@ -102,9 +104,10 @@ add_escaped(struct strbuf *out, const char *s, size_t len)
 }
 
 static void
-add_reply(struct strbuf *out, const struct dsn_recipient *row)
+add_reply(struct strbuf *out, const struct dsn_recipient *row, size_t max)
 {
 	const char *line = row->reply;
+	char *part = NULL;
 
 	if (line == NULL || *line == '\0')
 		return;
@@ -115,6 +118,8 @@ add_reply(struct strbuf *out, const struct dsn_recipient *row)
 	} else {
 		strbuf_adds(out, "    The answer was:\r\n");
 	}
+	if (strlen(line) > max)
+		line = part = xasprintf("%.*s [...]", (int)max, line);
 	while (*line != '\0') {
 		size_t len = strcspn(line, "\n");
 		size_t shown = len;
@@ -126,10 +131,11 @@ add_reply(struct strbuf *out, const struct dsn_recipient *row)
 		strbuf_adds(out, "\r\n");
 		line += len + (line[len] == '\n');
 	}
+	free(part);
 }
 
 static void
-add_person(struct strbuf *out, const struct dsn_recipient *row)
+add_person(struct strbuf *out, const struct dsn_recipient *row, size_t max)
 {
 	const char *words =
 	    row->action == DSN_FAILED || row->action == DSN_DELAYED
@@ -142,7 +148,7 @@ add_person(struct strbuf *out, const struct dsn_recipient *row)
 	strbuf_addf(out, ">: %s\r\n", outcome[row->action]);
 	if (words != NULL)
 		strbuf_addf(out, "    %s\r\n", words);
-	add_reply(out, row);
+	add_reply(out, row, max);
 	if (row->action == DSN_DELAYED && row->will_retry_until_utc_us != 0) {
 		char date[CLOCK_RFC5322_SIZE];
 
@@ -157,6 +163,7 @@ dsn_add_human(const struct dsn_report *report, struct strbuf *out)
 {
 	char date[CLOCK_RFC5322_SIZE];
 	char id[MESSAGE_ID_SIZE];
+	size_t max = dsn_reply_max(report);
 
 	strbuf_adds(out, "This is the mail system at ");
 	add_escaped(out, report->reporting_mta, strlen(report->reporting_mta));
@@ -174,7 +181,7 @@ dsn_add_human(const struct dsn_report *report, struct strbuf *out)
 				strbuf_addf(out, "%s\r\n\r\n",
 				    headline[action]);
 			is_said = true;
-			add_person(out, row);
+			add_person(out, row, max);
 		}
 	}
 	clock_rfc5322(report->envelope->arrived_utc_us, date);

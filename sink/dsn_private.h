@@ -14,6 +14,9 @@ void dsn_add_human(const struct dsn_report *report, struct strbuf *out);
 void dsn_add_status(const struct dsn_report *report, bool utf8,
     struct strbuf *out);
 
+/* How much of each reply is shown: all of it, unless very many are very long. */
+size_t dsn_reply_max(const struct dsn_report *report);
+
 /* Undoes xtext (RFC 3461 4); false: not xtext, or what it hides can't stand
  * in a field. */
 bool dsn_xtext_decode(const char *xtext, struct strbuf *out);

@@ -192,21 +192,22 @@ add_remote_mta(struct strbuf *out, const char *mta, bool utf8)
 
 /* RFC 3464 2.3.6: the type smtp is for what an SMTP server said. */
 static void
-add_diagnostic(struct strbuf *out, const char *reply, bool utf8)
+add_diagnostic(struct strbuf *out, const char *reply, size_t max, bool utf8)
 {
 	bool is_smtp = isdigit((unsigned char)reply[0]) &&
 	    isdigit((unsigned char)reply[1]) &&
 	    isdigit((unsigned char)reply[2]);
 	struct strbuf text = { 0 };
 
-	strbuf_addf(&text, "%s; %s", is_smtp ? "smtp" : "x-flyball", reply);
+	strbuf_addf(&text, "%s; ", is_smtp ? "smtp" : "x-flyball");
+	strbuf_add(&text, reply, strnlen(reply, max));
 	mime_add_field(out, "Diagnostic-Code", text.data, utf8);
 	strbuf_fini(&text);
 }
 
 static void
 add_recipient(const struct dsn_report *report, const struct dsn_recipient *row,
-    bool utf8, struct strbuf *out)
+    size_t max, bool utf8, struct strbuf *out)
 {
 	const struct recipient *r = row->recipient;
 
@@ -221,7 +222,7 @@ add_recipient(const struct dsn_report *report, const struct dsn_recipient *row,
 	if (row->remote_mta != NULL && *row->remote_mta != '\0')
 		add_remote_mta(out, row->remote_mta, utf8);
 	if (row->reply != NULL && *row->reply != '\0')
-		add_diagnostic(out, row->reply, utf8);
+		add_diagnostic(out, row->reply, max, utf8);
 	add_date(out, "Last-Attempt-Date", report->now_utc_us);
 	if (row->action == DSN_DELAYED && row->will_retry_until_utc_us != 0)
 		add_date(out, "Will-Retry-Until", row->will_retry_until_utc_us);
@@ -231,6 +232,7 @@ void
 dsn_add_status(const struct dsn_report *report, bool utf8, struct strbuf *out)
 {
 	const struct envelope *e = report->envelope;
+	size_t max = dsn_reply_max(report);
 
 	if (e->envid != NULL && *e->envid != '\0') {
 		struct strbuf envid = { 0 };
@@ -243,5 +245,5 @@ dsn_add_status(const struct dsn_report *report, bool utf8, struct strbuf *out)
 	add_typed(out, "Reporting-MTA", "dns", report->reporting_mta, utf8);
 	add_date(out, "Arrival-Date", e->arrived_utc_us);
 	for (size_t i = 0; i < report->n_recipients; i++)
-		add_recipient(report, &report->recipients[i], utf8, out);
+		add_recipient(report, &report->recipients[i], max, utf8, out);
 }

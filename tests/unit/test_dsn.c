@@ -489,6 +489,44 @@ each_recipient_is_a_group(void **state)
 	strbuf_fini(&outline);
 }
 
+static void
+very_many_long_replies_are_cut(void **state)
+{
+	struct envelope e = { .id = 7, .sender = (char *)"a@b.example" };
+	struct recipient r = { .address = (char *)"b@c.example" };
+	struct dsn_recipient rows[1000];
+	struct dsn_report report = { .reporting_mta = "relay.example.com",
+		.envelope = &e,
+		.recipients = rows,
+		.now_utc_us = NOW_UTC_US };
+	static const size_t counts[] = { 1, 4, 1000 };
+	char *reply = xmalloc(60001);
+
+	(void)state;
+	memset(rows, 0, sizeof(rows));
+	memcpy(reply, "550 ", 4);
+	memset(reply + 4, 'x', 59996);
+	memcpy(reply + 59990, " the-end", 9);
+	for (size_t i = 0; i < 1000; i++) {
+		rows[i].recipient = &r;
+		rows[i].reply = reply;
+		strcpy(rows[i].status, "5.0.0");
+	}
+	for (size_t i = 0; i < 3; i++) {
+		struct strbuf m = { 0 };
+		bool utf8;
+
+		report.n_recipients = counts[i];
+		dsn_write(&report, &m, &utf8);
+		assert_fits_smtp(&m, false);
+		assert_true((strstr(m.data, " the-end") != NULL) ==
+		    (counts[i] < 1000));
+		assert_true(m.len < 2000000);
+		strbuf_fini(&m);
+	}
+	free(reply);
+}
+
 /* ---- the boundary ---- */
 
 static void
@@ -644,6 +682,7 @@ main(void)
 		cmocka_unit_test(wanted_by_notify),
 		cmocka_unit_test(read_back_by_another_parser),
 		cmocka_unit_test(each_recipient_is_a_group),
+		cmocka_unit_test(very_many_long_replies_are_cut),
 		cmocka_unit_test(content_with_our_boundary_gets_another),
 		cmocka_unit_test(structure_holds_whatever_comes),
 	};
