@@ -49,7 +49,7 @@ adapt: {{react: {{hold: 1s}}, recover: {{every: 500ms}}, suspend: {{for: 1s, max
 providers:
 {providers}
 routes:
-  out: {{next_hop: "127.0.0.1:{next_hop}", tls: none, connections: 40, backoff: {{first: 500ms, max: 1s}}}}
+  out: {{next_hop: "127.0.0.1:{next_hop}", tls: none, connections: 40, backoff: {{first: 500ms, max: 1s}}{plan}}}
 """
 
 
@@ -58,8 +58,8 @@ class Situation:
     `feed` says when how many messages are handed over: (second, messages a
     second) steps for each provider."""
 
-    def __init__(self, ceilings, feed, goal):
-        self.ceilings, self.feed, self.goal = ceilings, feed, goal
+    def __init__(self, ceilings, feed, goal, plan=None, since=0):
+        self.ceilings, self.feed, self.goal, self.plan, self.since = ceilings, feed, goal, plan, since
 
 
 def always(per_s):
@@ -76,11 +76,12 @@ SITUATIONS = {
     "outage": Situation({"yahoo": 150}, always(60), 0.95),
     "noise": Situation({"gmail": 300}, always(50), 0.98),
     "spiral": Situation({"yahoo": 200}, always(60), 0.90),
-    "idle": Situation({"outlook": 600}, [(0, 90), (10, 0), (25, 300)], 0.95),
+    "idle": Situation({"outlook": 200}, [(0, 40), (15, 0), (25, 100)], 0.95, since=25),
     "two": Situation({"gmail": 100, "yahoo": 200}, always(80), 0.95),
     "eight": Situation({"gmail": 150, "outlook": 100, "yahoo": 150, "icloud": 80, "gmx": 5,
                         "comcast": 60, "orange": 90, "qq": 50}, always(50), 0.90),
-    "tolerance": Situation({"gmail": 900}, always(300), 0.90),
+    "tolerance": Situation({"gmail": 900}, always(300), 0.90,
+                           plan="{day: 6s, schedule: {from: 95, growth: 150%, to: 1M}}"),
 }
 
 
@@ -126,7 +127,10 @@ def run(name, seed):
     stop = threading.Event()
     with Provider(world, args=["--seed", str(seed)]) as provider:
         rows = "".join(f"  {p}: {{rate: {r}/s, connections: 20}}\n" for p, r in situation.ceilings.items())
-        text = CONFIG.format(providers=rows, next_hop=provider.port)
+        text = CONFIG.format(providers=rows, next_hop=provider.port,
+                             plan=", plan: warmup" if situation.plan else "")
+        if situation.plan:
+            text += f"plans: {{warmup: {situation.plan}}}\n"
         with Flyball(text, log_level="warn") as flyball:
             feeders = [Feeder(flyball.port, DOMAINS[p], situation.feed, stop) for p in situation.ceilings]
             for f in feeders:
@@ -141,10 +145,20 @@ def run(name, seed):
         os.makedirs(args.trace, exist_ok=True)
         with open(os.path.join(args.trace, f"{name}-{seed}.jsonl"), "w") as f:
             f.writelines(json.dumps(l) + "\n" for l in lines)
-    summary = lines[-1]
-    rejects = sum(l["refused"].get("reputation_reject", 0) for l in lines if l.get("summary") and "refused" in l)
-    share = summary["violation_share"]
-    return {"goodput": summary["goodput"], "violations": share, "quality": summary["quality"], "rejects": rejects}
+    return score(lines, situation.since)
+
+
+def score(lines, since):
+    """What the last line says, less what was there at `since`."""
+    end = lines[-1]
+    before = {l["provider"]: l["total"] for l in lines if "total" in l and l["t"] <= since}
+
+    def count(key):
+        return end[key] - sum(total[key] for total in before.values())
+    goodput = count("accepted") / count("ideal")
+    share = count("violations") / count("attempts")
+    rejects = sum(l["refused"].get("reputation_reject", 0) for l in lines if "total" in l and l["t"] > since)
+    return {"goodput": goodput, "violations": share, "quality": goodput * (1 - share), "rejects": rejects}
 
 
 def main():

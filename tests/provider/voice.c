@@ -187,10 +187,10 @@ static const struct provider_voice table[] = {
 	    .rate_phase = PROVIDER_RCPT,
 	    .words = {
 		[PROVIDER_RATE] = { 421, "4.7.1",
-		    "Messages to %r deferred due to excessive volume. Try "
+		    "[HCM1] Messages from %i are temporarily deferred. Try "
 		    "again later - https://support.apple.com/en-us/HT204137" },
 		[PROVIDER_DAILY] = { 421, "4.7.1",
-		    "Messages to %r deferred due to excessive volume. Try "
+		    "[HCM1] Messages from %i are temporarily deferred. Try "
 		    "again later - https://support.apple.com/en-us/HT204137" },
 		[PROVIDER_REPUTATION_REJECT] = { 550, "5.7.1",
 		    "[CS01] Message rejected due to local policy. Please visit "
@@ -245,10 +245,12 @@ static const struct provider_voice table[] = {
 	    .banner = "resimta-po-02v.sys.comcast.net ESMTP server ready",
 	    .rate_phase = PROVIDER_RCPT,
 	    .words = {
-		[PROVIDER_RATE] = { 452, "4.1.1",
-		    "<%r> too many recent messages; Try again later" },
-		[PROVIDER_DAILY] = { 452, "4.1.1",
-		    "<%r> too many recent messages; Try again later" },
+		[PROVIDER_RATE] = { 421, "4.2.0",
+		    "Throttled - try again later. Please see "
+		    "http://postmaster.comcast.net/smtp-error-codes.php#RL000001" },
+		[PROVIDER_DAILY] = { 421, "4.2.0",
+		    "Throttled - try again later. Please see "
+		    "http://postmaster.comcast.net/smtp-error-codes.php#RL000001" },
 		[PROVIDER_REPUTATION_REJECT] = { 554, "",
 		    "imta14.emeryville.ca.mail.comcast.net comcast %i Comcast "
 		    "block for spam. Please see "
