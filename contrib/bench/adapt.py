@@ -96,7 +96,7 @@ class Feeder(threading.Thread):
         return [per_s for at, per_s in self.steps if at <= second][-1]
 
     def message(self, f, s, n):
-        s.sendall(f"MAIL FROM:<news@sender.test>\r\nRCPT TO:<user{n}@{self.domain}>\r\nDATA\r\n".encode())
+        s.sendall(f"MAIL FROM:<news@sender.test>\r\nRCPT TO:<user{n}@{self.domain}> NOTIFY=NEVER\r\nDATA\r\n".encode())
         for _ in range(3):
             f.readline()
         s.sendall(f"Subject: {n}\r\n\r\nHello.\r\n.\r\n".encode())
@@ -106,8 +106,9 @@ class Feeder(threading.Thread):
         with socket.create_connection(("127.0.0.1", self.port)) as s:
             f = s.makefile("rb")
             f.readline()
-            s.sendall(b"HELO sender.test\r\n")
-            f.readline()
+            s.sendall(b"EHLO sender.test\r\n")
+            while f.readline()[3:4] == b"-":
+                pass
             start, n, owed, last = time.monotonic(), 0, 0.0, 0.0
             while not self.stop.is_set():
                 now = time.monotonic() - start
