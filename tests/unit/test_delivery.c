@@ -34,7 +34,7 @@ a_delivery_is_small(void **state)
 {
 	(void)state;
 	/* With its share of the hash at its emptiest, and of a heap: 128. */
-	assert_true(sizeof(struct delivery) <= 88);
+	assert_true(sizeof(struct delivery) <= 104);
 }
 
 static void
@@ -47,7 +47,7 @@ memory_follows_the_count(void **state)
 	(void)state;
 	for (uint64_t i = 0; i < N; i++)
 		delivery_map_add(map, i, 0);
-	assert_true(delivery_map_bytes(map) < (size_t)N * 112);
+	assert_true(delivery_map_bytes(map) < (size_t)N * 128);
 	for (uint64_t i = 0; i < N; i++)
 		delivery_map_remove(map, delivery_map_find(map, i, 0));
 	assert_true(delivery_map_bytes(map) < empty + 256 * 1024);
