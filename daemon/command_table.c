@@ -306,6 +306,26 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .role = ROLE_OFFLINE,
 	    .max_args = -1,
 	},
+	[COMMAND_SIMULATE] = {
+	    .name = "simulate",
+	    .usage = "[-c FILE] --route NAME --provider NAME --demand "
+		     "COUNT/day --days N [--deferred SHARE] [--start DATE] "
+		     "[--csv]",
+	    .summary = "run a warmup plan on a virtual clock",
+	    .doc = "The scheduler itself is run with so much mail a day, "
+		   "arriving while the plan's window is open, at a provider "
+		   "that takes all of it but the share that it defers. For "
+		   "each plan day: what the plan allowed, what this route "
+		   "sent, what took the stream's other routes, and what still "
+		   "waited when the day ended; then a plot. A provider has no "
+		   "plan limit any more where the plan is done: allowed is "
+		   "what its rates let through then. It begins today, on the "
+		   "plan's start date if that is to come, or on DATE.",
+	    .example = "simulate -c flyball.yaml --route ip-a --provider gmail "
+		       "--demand 50k/day --days 45 --deferred 3%",
+	    .role = ROLE_OFFLINE,
+	    .max_args = -1,
+	},
 	[COMMAND_MAN] = {
 	    .name = "man",
 	    .usage = "flyballctl|flyball.yaml",

@@ -55,6 +55,7 @@ void ctl_show_event(const struct ctl *ctl, const char *line);
 /* Without a daemon. argv[0] is the command; the exit status comes back. */
 int ctl_check_config(int argc, char **argv);
 int ctl_classify(int argc, char **argv);
+int ctl_simulate(const struct ctl *ctl, int argc, char **argv);
 int ctl_man(int argc, char **argv);
 int ctl_report(const struct ctl *ctl, int argc, char **argv);
 int ctl_complete(const struct ctl *ctl, int argc, char **argv);

@@ -52,6 +52,7 @@ static offline_fn *const offline[COMMAND_COUNT] = {
 	[COMMAND_PASSWD] = run_passwd,
 	[COMMAND_CHECK_CONFIG] = run_check_config,
 	[COMMAND_CLASSIFY] = run_classify,
+	[COMMAND_SIMULATE] = ctl_simulate,
 	[COMMAND_MAN] = run_man,
 	[COMMAND_REPORT] = ctl_report,
 	[COMMAND_COMPLETE] = ctl_complete,

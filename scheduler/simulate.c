@@ -29,6 +29,7 @@ struct world {
 	struct conf_route *routes;
 	struct conf_provider *providers;
 	struct sched *s;
+	struct lane *lane;
 	struct quota *quota;
 	unsigned route;
 	int64_t now_us; /* UTC too */
@@ -132,7 +133,8 @@ world_new(struct world *w, const struct simulate *sim)
 	lane = *site_of(w)
 	    ? xasprintf("%s/%s:%s", sim->route, sim->provider, site_of(w))
 	    : xasprintf("%s/%s", sim->route, sim->provider);
-	w->quota = &lane_by_name(w->s, lane, true)->quota->quota;
+	w->lane = lane_by_name(w->s, lane, true);
+	w->quota = &w->lane->quota->quota;
 	free(lane);
 	w->route =
 	    (unsigned)(conf_route(sim->conf, sim->route) - sim->conf->routes);
@@ -235,21 +237,44 @@ run_until(struct world *w, int64_t until_us)
 
 /* ---- days ---- */
 
+/* What the provider's rates let through in so long. */
 static int64_t
-allowed_of(const struct world *w)
+rates_allow(const struct world *w, int64_t span_us)
 {
-	if (!w->quota->has_plan)
-		return w->quota->guard != NULL &&
-			w->quota->cap_day == w->quota->day
-		    ? w->quota->cap
-		    : INT64_MAX;
-	return w->quota->warmup.allowed;
+	int64_t least = INT64_MAX;
+
+	for (size_t i = 0; i < w->lane->limits.rates.n; i++) {
+		const struct rate *r = &w->lane->limits.rates.v[i];
+		__int128 n = (__int128)span_us * r->count;
+
+		if (rate_is_unlimited(r))
+			continue;
+		n /= r->window_us;
+		if (n < least)
+			least = (int64_t)n;
+	}
+	return least;
+}
+
+/* By the plan, the spike guard, or else the provider's own limits. */
+static int64_t
+allowed_of(const struct world *w, int64_t span_us)
+{
+	const struct quota *q = w->quota;
+	int64_t allowed =
+	    q->has_plan && !quota_is_shadow(q) ? q->warmup.allowed : INT64_MAX;
+
+	if (q->guard != NULL && q->guard->mode == MODE_ENFORCE &&
+	    q->cap_day == q->day && q->cap < allowed)
+		allowed = q->cap;
+	return allowed != INT64_MAX ? allowed : rates_allow(w, span_us);
 }
 
 static void
 run_day(struct world *w, int64_t number, struct simulate_day *out)
 {
 	int64_t day = calendar_day(&w->calendar, w->now_us);
+	int64_t begin_us = w->now_us;
 	int64_t end_us = calendar_begin(&w->calendar, day + 1);
 	int64_t open_us = calendar_at(&w->calendar, day, w->open_us);
 	int64_t close_us = calendar_at(&w->calendar, day, w->close_us);
@@ -274,7 +299,7 @@ run_day(struct world *w, int64_t number, struct simulate_day *out)
 	*out = (struct simulate_day){
 		.day = number,
 		.date = calendar_date(&w->calendar, day),
-		.allowed = allowed_of(w),
+		.allowed = allowed_of(w, end_us - begin_us),
 		.sent = w->sent,
 		.overflowed = w->overflowed,
 		.held = (int64_t)totals.n_recipients,

@@ -31,7 +31,7 @@ struct simulate {
 struct simulate_day {
 	int64_t day;	    /* from 1 */
 	int64_t date;	    /* days since 1970-01-01 */
-	int64_t allowed;    /* INT64_MAX: no limit */
+	int64_t allowed;    /* by plan, guard or rates; INT64_MAX: no limit */
 	int64_t sent;	    /* attempted by this route */
 	int64_t overflowed; /* left by the stream's other routes */
 	int64_t held;	    /* waited when the day ended */
