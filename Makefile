@@ -148,7 +148,7 @@ check:
 		$(if $(ONLY),--only $(ONLY)) $(T)
 
 bench:
-	@contrib/deps.sh all
+	@contrib/deps.sh bench
 	@$(MAKE) --no-print-directory all benches
 	@python3 contrib/bench/bench.py --build $(B) $(BENCH)
 

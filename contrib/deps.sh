@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: ISC
 # Installs what is missing from Debian's packages: `deps.sh build` for building
-# and the demonstration, `deps.sh all` for the tests' peers too. Does nothing
-# where nothing is missing; uses sudo where it isn't root.
+# and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
+# for the benchmark's. Does nothing where nothing is missing; uses sudo where it
+# isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -16,8 +17,12 @@ util-linux procps"
 # skipped then.
 mta="postfix"
 
+# What the benchmark compares with, beside Postfix.
+rivals="dovecot-core"
+
 wanted=$build
 [ "${1:-all}" = build ] || wanted="$build $peers"
+[ "${1:-all}" != bench ] || wanted="$wanted $rivals"
 
 is_installed() {
 	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null |

@@ -17,7 +17,6 @@
 #include "conf/base/xalloc.h"
 #include "daemon/governor_private.h"
 #include "daemon/outcome.h"
-#include "sink/smtp_reply.h"
 
 #define PLANS_A_TURN 1000
 
@@ -397,25 +396,16 @@ static int64_t
 refused(struct governor *g, const struct job *job, int64_t now_us)
 {
 	const char *text = job->pool.refusal ? job->pool.refusal : "";
-	char enhanced[16];
-	struct reply_fact fact = { .phase = job->pool.refusal_phase,
-		.code = job->pool.refusal_code,
-		.enhanced = enhanced,
-		.text = text,
-		.provider = job->pool.transaction.provider };
-	struct reply_answer answer;
-	struct verdict v;
-
-	smtp_enhanced_of(text, enhanced);
-	answer = reply_rules_ask(g->rt->rules, &fact);
-	v = (struct verdict){ .message = job->message,
+	const struct reply_answer *answer = &job->pool.refusal_answer;
+	struct verdict v = { .message = job->message,
 		.number = job->number,
-		.phase = fact.phase,
-		.class = answer.class,
-		.blame = answer.blame,
-		.code = fact.code,
+		.phase = job->pool.refusal_phase,
+		.class = answer->class,
+		.blame = answer->blame,
+		.code = job->pool.refusal_code,
 		.reply = text,
-		.pause_us = answer.pause_us };
+		.pause_us = answer->pause_us };
+
 	return sched_refused(g->sched, &v, now_us);
 }
 

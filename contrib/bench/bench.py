@@ -78,7 +78,8 @@ class Sink:
         self.port = free_port()
         self.file = tempfile.NamedTemporaryFile("r", prefix="flyball-sink-")
         self.process = subprocess.Popen(
-            ["/usr/sbin/smtp-sink", "-c", f"127.0.0.1:{self.port}", "1000"],
+            ["/usr/sbin/smtp-sink", *(["-u", "nobody"] if os.geteuid() == 0 else []),
+             "-c", f"127.0.0.1:{self.port}", "1000"],
             stdout=open(self.file.name, "w"), stderr=subprocess.STDOUT)
         time.sleep(0.3)
 
@@ -447,7 +448,7 @@ def versions():
     commit = first(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"])
     return [f"{os.cpu_count()} x {model}, Linux {platform.release()}, "
             f"{first(['findmnt', '-no', 'FSTYPE', '-T', tempfile.gettempdir()])}",
-            f"Postfix {first(['postconf', '-d', '-h', 'mail_version'])}, {first(['flyballctl', '--version']) if False else 'flyball'} at {commit}, "
+            f"Postfix {first(['postconf', '-d', '-h', 'mail_version'])}, flyball at {commit}, "
             f"{first(['gcc', '--version'])}"]
 
 
