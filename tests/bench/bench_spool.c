@@ -2,8 +2,9 @@
 /*
  * What the spool costs, beside what the disk costs: the time from handing a
  * message over to its commit, one after the other; messages a second with
- * several under way; a queue of many, its growth, its scan at start, and
- * settling it. Everything in one temporary directory, removed at the end.
+ * several under way; a queue of many, its growth, its scan at start, and what
+ * it does to mail that comes and goes. In temporary directories, removed at
+ * the end; -q is left out where it is under 27 times -n.
  *
  *	bench_spool [-d DIR] [-n MESSAGES] [-l BYTES] [-q QUEUED]
  *
@@ -26,7 +27,7 @@
 #include "daemon/spool.h"
 
 static struct {
-	char *dir;
+	char *dir, *long_dir; /* an empty spool, one with a queue */
 	size_t n_messages;
 	size_t size;
 	size_t n_queued;
@@ -145,14 +146,14 @@ wait_for(size_t n_answered)
 }
 
 static struct spool *
-open_spool(void)
+open_spool(char *dir)
 {
 	static struct conf conf;
 	struct spool_ops ops = { .committed = on_committed, .added = on_added };
 	struct err err;
 	struct spool *spool;
 
-	conf.daemon.state_dir = opt.dir;
+	conf.daemon.state_dir = dir;
 	conf.daemon.hostname = (char *)"bench.example";
 	conf.spool.max_messages = 10000000;
 	conf.spool.max_bytes = (int64_t)100 << 30;
@@ -226,35 +227,45 @@ measure_single(struct spool *spool, const char *name)
 	free(v);
 }
 
-/* `window` requests are always under way, as from so many sessions. */
-static void
-measure_window(struct spool *spool, size_t n, size_t window, bool settles,
-    const char *name)
+/* `window` requests are always under way, as from so many sessions: the ids
+ * are settled, or without them messages submitted. Returns requests a second. */
+static int64_t
+run_window(struct spool *spool, size_t n, size_t window,
+    const uint64_t *settle_ids)
 {
-	struct spool_stats before, after;
 	size_t answered = world.n_answered;
-	int64_t begun_us = clock_mono_us(), took_us;
+	int64_t begun_us = clock_mono_us();
 
-	spool_stats(spool, &before);
 	for (size_t i = 0; i < n; i++) {
 		if (i >= window)
 			wait_for(answered + i - window + 1);
-		if (settles)
-			settle(spool, world.ids[i]);
+		if (settle_ids != NULL)
+			settle(spool, settle_ids[i]);
 		else
 			submit(spool);
 	}
 	wait_for(answered + n);
-	took_us = clock_mono_us() - begun_us;
+	return (int64_t)n * 1000000 / (clock_mono_us() - begun_us);
+}
+
+static void
+measure_window(struct spool *spool, size_t n, size_t window,
+    const uint64_t *settle_ids, const char *name)
+{
+	struct spool_stats before, after;
+	uint64_t n_commits;
+	int64_t per_s;
+
+	spool_stats(spool, &before);
+	per_s = run_window(spool, n, window, settle_ids);
 	spool_stats(spool, &after);
-	printf("  \"%s\": {\"per_s\": %" PRIu64 ", \"commits_per_s\": %" PRIu64
+	n_commits = after.n_commits - before.n_commits;
+	printf("  \"%s\": {\"per_s\": %" PRId64
 	       ", \"per_commit\": %.1f, \"commit_us\": %" PRId64
 	       ", \"commit_us_max\": %" PRId64 "},\n",
-	    name, (uint64_t)n * 1000000 / (uint64_t)took_us,
-	    (after.n_commits - before.n_commits) * 1000000 / (uint64_t)took_us,
-	    (double)n / (double)(after.n_commits - before.n_commits),
+	    name, per_s, (double)n / (double)n_commits,
 	    (after.commit_us_total - before.commit_us_total) /
-		(int64_t)(after.n_commits - before.n_commits),
+		(int64_t)n_commits,
 	    after.commit_us_max);
 }
 
@@ -301,7 +312,7 @@ resident_kib(void)
 static void
 forget_cache(void)
 {
-	char *path = xasprintf("%s/spool.mdb", opt.dir);
+	char *path = xasprintf("%s/spool.mdb", opt.long_dir);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd >= 0) {
@@ -317,7 +328,7 @@ measure_scan(const char *name)
 {
 	struct err err;
 	int64_t begun_us = clock_mono_us(), took_us;
-	struct spool *spool = open_spool();
+	struct spool *spool = open_spool(opt.long_dir);
 
 	world.n_added = 0;
 	if (spool_scan(spool, &err) < 0)
@@ -353,68 +364,110 @@ shuffle(uint64_t *ids, size_t n)
 	}
 }
 
-static void
-measure_beside_queue(struct spool *spool, const char *when)
-{
-	size_t n = opt.n_messages * 4;
-	char name[64];
+#define ROUNDS 9
 
-	snprintf(name, sizeof(name), "single_%s", when);
-	measure_single(spool, name);
-	snprintf(name, sizeof(name), "submit_16_%s", when);
+/* One of two spools that are measured in turns: other load on the machine
+ * hits both alike. */
+struct side {
+	struct spool *spool;
+	const uint64_t *queue; /* settled in this order; NULL: the newest */
+	int64_t accept[ROUNDS], deliver[ROUNDS], single_us[ROUNDS];
+};
+
+static void
+run_round(struct side *s, size_t round)
+{
+	size_t n = opt.n_messages;
+	int64_t begun_us;
+
 	expect_ids(n);
-	measure_window(spool, n, 16, false, name);
-	snprintf(name, sizeof(name), "settle_16_%s", when);
-	measure_window(spool, world.n_ids, 16, true, name);
-	snprintf(name, sizeof(name), "flow_16_%s", when);
-	measure_flow(spool, n, 16, name);
-	snprintf(name, sizeof(name), "flow_64_%s", when);
-	measure_flow(spool, n * 4, 64, name);
+	s->accept[round] = run_window(s->spool, n, 16, NULL);
+	s->deliver[round] =
+	    run_window(s->spool, n, 16, s->queue ? s->queue : world.ids);
+	if (s->queue != NULL)
+		s->queue += n;
+	begun_us = clock_mono_us();
+	for (size_t i = 0; i < n / 10; i++) {
+		size_t before = world.n_answered;
+
+		submit(s->spool);
+		wait_for(before + 1);
+	}
+	s->single_us[round] = (clock_mono_us() - begun_us) / (int64_t)(n / 10);
+}
+
+static void
+print_pair(const char *when, const char *what, int64_t *empty, int64_t *queued)
+{
+	int64_t a = permille(empty, ROUNDS, 500);
+	int64_t b = permille(queued, ROUNDS, 500);
+
+	printf("  \"%s_%s\": {\"empty\": %" PRId64 ", \"queued\": %" PRId64
+	       ", \"percent\": %" PRId64 "},\n",
+	    when, what, a, b, b * 100 / a);
+}
+
+static void
+measure_pair(struct spool *empty, struct spool *queued, const uint64_t *queue,
+    const char *when)
+{
+	struct side a = { .spool = empty };
+	struct side b = { .spool = queued, .queue = queue };
+
+	for (size_t round = 0; round < ROUNDS; round++) {
+		run_round(&a, round);
+		run_round(&b, round);
+	}
+	print_pair(when, "accept_per_s", a.accept, b.accept);
+	print_pair(when, "deliver_per_s", a.deliver, b.deliver);
+	print_pair(when, "single_us", a.single_us, b.single_us);
 }
 
 static void
 measure_queue(void)
 {
-	struct spool *spool = open_spool();
-	uint64_t *queued;
-	size_t half;
+	struct spool *spool = open_spool(opt.long_dir), *empty;
+	size_t n_paired = ROUNDS * opt.n_messages, half;
+	uint64_t *queue;
 
 	start(spool);
 	expect_ids(opt.n_queued);
-	measure_window(spool, opt.n_queued, 512, false, "queue_grows");
-	queued = world.ids;
-	half = world.n_ids / 2;
-	world.ids = NULL;
+	measure_window(spool, opt.n_queued, 512, NULL, "queue_grows");
 	spool_close(spool);
+	queue = world.ids;
+	world.ids = NULL;
 	forget_cache();
 	measure_scan("scan_cold");
 	measure_scan("scan_warm");
-	spool = open_spool();
+	spool = open_spool(opt.long_dir);
 	start(spool);
-	measure_beside_queue(spool, "queued");
-	shuffle(queued, half * 2);
-	free(world.ids);
-	world.ids = queued;
-	world.n_ids = world.cap = half;
-	measure_window(spool, half, 64, true, "settle_64_shuffled");
-	measure_beside_queue(spool, "half_settled");
+	empty = open_spool(opt.dir);
+	start(empty);
+	measure_pair(empty, spool, queue, "queued");
+	/* Half of what is left; and the pair once more, of the other half. */
+	shuffle(queue + n_paired, opt.n_queued - n_paired);
+	half = (opt.n_queued - n_paired) / 2;
+	measure_window(spool, half, 64, queue + n_paired, "settle_64_shuffled");
+	measure_pair(empty, spool, queue + n_paired + half, "half_settled");
 	spool_close(spool);
+	spool_close(empty);
+	free(queue);
 }
 
 static void
 measure(void)
 {
-	struct spool *spool = open_spool();
+	struct spool *spool = open_spool(opt.dir);
 	size_t n = opt.n_messages * 4;
 
 	start(spool);
 	measure_single(spool, "single_growing");
 	expect_ids(n);
-	measure_window(spool, n, 16, false, "submit_16");
-	measure_window(spool, world.n_ids, 16, true, "settle_16");
+	measure_window(spool, n, 16, NULL, "submit_16");
+	measure_window(spool, n, 16, world.ids, "settle_16");
 	expect_ids(n * 4);
-	measure_window(spool, n * 4, 64, false, "submit_64");
-	measure_window(spool, world.n_ids, 64, true, "settle_64");
+	measure_window(spool, n * 4, 64, NULL, "submit_64");
+	measure_window(spool, n * 4, 64, world.ids, "settle_64");
 	measure_single(spool, "single_reusing");
 	measure_flow(spool, n, 16, "flow_16");
 	measure_flow(spool, n * 4, 64, "flow_64");
@@ -422,12 +475,12 @@ measure(void)
 }
 
 static void
-remove_dir(void)
+remove_dir(char *dir)
 {
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execlp("rm", "rm", "-rf", opt.dir, (char *)NULL);
+		execlp("rm", "rm", "-rf", dir, (char *)NULL);
 		_exit(127);
 	}
 	if (pid > 0)
@@ -453,19 +506,22 @@ main(int argc, char **argv)
 			return 2;
 	}
 	opt.dir = xasprintf("%s/bench_spool.XXXXXX", where);
-	if (mkdtemp(opt.dir) == NULL)
+	opt.long_dir = xasprintf("%s/bench_spool.XXXXXX", where);
+	if (mkdtemp(opt.dir) == NULL || mkdtemp(opt.long_dir) == NULL)
 		fail("no temporary directory");
 	opt.content = xmalloc(opt.size);
 	memset(opt.content, 'x', opt.size);
 	printf("{\n  \"bytes\": %zu,\n", opt.size);
 	measure_disk();
 	measure();
-	if (opt.n_queued > 0)
+	if (opt.n_queued > 3 * ROUNDS * opt.n_messages)
 		measure_queue();
 	printf("  \"refused\": %zu\n}\n", world.n_refused);
-	remove_dir();
+	remove_dir(opt.dir);
+	remove_dir(opt.long_dir);
 	free(opt.content);
 	free(opt.dir);
+	free(opt.long_dir);
 	free(world.ids);
 	return 0;
 }
