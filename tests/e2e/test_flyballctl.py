@@ -287,7 +287,8 @@ class Changes(unittest.TestCase):
 class Report(unittest.TestCase):
     def test_what_was_refused_and_how_often(self):
         with Peer({"rcpt": lambda s, a: "550 5.1.1 <%s> unknown, id %d" % (a[a.index("<") + 1:a.index(">")], time.monotonic_ns())
-                   if "r1@" in a else "250 ok"}) as peer, Flyball(CONFIG % ("1000/s", peer.port)) as f:
+                   if "r1@" in a else "250 ok"}) as peer, \
+                Flyball(CONFIG % ("1000/s", peer.port) + "suppression: {action: off}\n") as f:
             for _ in range(3):
                 send(f, 2)
             wait_until(lambda: len(f.events("bounced")) == 3, 10, "the bounces")
