@@ -247,6 +247,19 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .role = ROLE_READ,
 	    .max_args = 2,
 	},
+	[COMMAND_TOP] = {
+	    .name = "top",
+	    .usage = "",
+	    .summary = "watch the lanes live, pause and change them",
+	    .doc = "All lanes, asked once a second. Keys: up and down (or k "
+		   "and j) select a lane, s sorts by another column, / shows "
+		   "only lanes with a text in their name, w says why the lane "
+		   "waits, p pauses it, u resumes it, r sets its rate, a gives "
+		   "it back, the space bar freezes the screen, q quits. "
+		   "Nothing is changed before y confirms it.",
+	    .example = "top",
+	    .role = ROLE_OFFLINE,
+	},
 	[COMMAND_PASSWD] = {
 	    .name = "passwd",
 	    .usage = "[-D] [-f USERS_FILE] [-o OPTIONS] USER",

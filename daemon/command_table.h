@@ -33,6 +33,7 @@ enum command_id {
 	COMMAND_LOG_LEVEL,
 	COMMAND_VERSION,
 	COMMAND_HELP,
+	COMMAND_TOP,
 	COMMAND_PASSWD,
 	COMMAND_CHECK_CONFIG,
 	COMMAND_CLASSIFY,
@@ -46,7 +47,7 @@ enum command_id {
 enum command_role {
 	ROLE_READ,    /* whoever may open the socket */
 	ROLE_CHANGE,  /* root, the daemon's user, the socket's group */
-	ROLE_OFFLINE, /* flyballctl alone, without a daemon */
+	ROLE_OFFLINE, /* flyballctl's own: the daemon has no handler */
 };
 
 struct command_row {

@@ -13,23 +13,10 @@
 #include <time.h>
 
 #include "conf/base/strbuf.h"
+#include "daemon/ctl_text.h"
 #include "sink/envelope.h"
 
 /* ---- words for instants and spans ---- */
-
-/* A span without the parts that nobody reads: "2h5m", "3m", "12s". */
-static const char *
-span_text(int64_t us, char out[UNITS_TEXT_SIZE])
-{
-	int64_t step_us = 1000;
-
-	if (us >= INT64_C(3600000000))
-		step_us = 60000000;
-	else if (us >= 10000000)
-		step_us = 1000000;
-	return units_format_duration((us + step_us - 1) / step_us * step_us,
-	    out);
-}
 
 /* "14:05", or with its date when that isn't today. */
 static const char *
@@ -108,7 +95,6 @@ static void
 add_backlog(const struct lane_view *l, struct strbuf *out)
 {
 	int64_t longest_us = time_at(l->n_queued_recipients, &l->adapted);
-	char text[UNITS_TEXT_SIZE];
 
 	for (size_t i = 0; i < l->n_rates; i++) {
 		int64_t us = time_at(l->n_queued_recipients, &l->rates[i]);
@@ -121,10 +107,12 @@ add_backlog(const struct lane_view *l, struct strbuf *out)
 	strbuf_addf(out, " %" PRIu64 " recipient%s queued",
 	    l->n_queued_recipients,
 	    l->n_queued_recipients == 1 ? " is" : "s are");
-	if (longest_us > 1000000)
-		strbuf_addf(out, ", which take%s about %s at this rate",
-		    l->n_queued_recipients == 1 ? "s" : "",
-		    span_text(longest_us, text));
+	if (longest_us > 1000000) {
+		strbuf_addf(out, ", which take%s about ",
+		    l->n_queued_recipients == 1 ? "s" : "");
+		text_add_span(out, longest_us / 1000);
+		strbuf_adds(out, " at this rate");
+	}
 	strbuf_addc(out, '.');
 }
 
@@ -209,7 +197,7 @@ static void
 summarise_delivery(const struct command *c, const struct queue_view *q,
     uint64_t n_ahead, struct strbuf *out)
 {
-	char at[40], wait[UNITS_TEXT_SIZE];
+	char at[40];
 
 	switch (q->state) {
 	case QUEUE_IN_FLIGHT:
@@ -218,11 +206,10 @@ summarise_delivery(const struct command *c, const struct queue_view *q,
 	case QUEUE_DEFERRED:
 		strbuf_addf(out,
 		    "It was deferred (attempt %u) and is tried again at %s, "
-		    "in %s, by %s.",
-		    q->attempts, clock_text(c, q->due_us, at, sizeof(at)),
-		    span_text(q->due_us > c->now_us ? q->due_us - c->now_us : 0,
-			wait),
-		    q->lane);
+		    "in ",
+		    q->attempts, clock_text(c, q->due_us, at, sizeof(at)));
+		text_add_span(out, (q->due_us - c->now_us) / 1000);
+		strbuf_addf(out, ", by %s.", q->lane);
 		break;
 	case QUEUE_WAITING:
 		if (n_ahead == 0)

@@ -33,6 +33,8 @@ struct ctl {
 struct ctl_client;
 /* NULL with a sentence on stderr when nobody answers. */
 struct ctl_client *ctl_client_open(const struct ctl *ctl, bool is_quiet);
+/* Reading gives up after so long; without, it waits for ever. */
+void ctl_client_wait(struct ctl_client *c, unsigned seconds);
 void ctl_client_close(struct ctl_client *c);
 /* Sends words as a line. -1: they can't be said in one. */
 int ctl_client_send(struct ctl_client *c, char *const *words, size_t n,
@@ -58,6 +60,7 @@ int ctl_classify(int argc, char **argv);
 int ctl_simulate(const struct ctl *ctl, int argc, char **argv);
 int ctl_man(int argc, char **argv);
 int ctl_report(const struct ctl *ctl, int argc, char **argv);
+int ctl_top(const struct ctl *ctl, int argc, char **argv);
 int ctl_complete(const struct ctl *ctl, int argc, char **argv);
 
 /* ctl_help.c */

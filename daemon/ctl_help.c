@@ -58,7 +58,7 @@ ctl_help(FILE *to)
 {
 	fputs("usage: flyballctl [-s SOCKET] [--json] COMMAND...\n", to);
 	list_commands(to, "commands to the running daemon", false);
-	list_commands(to, "commands that need no daemon", true);
+	list_commands(to, "flyballctl's own commands", true);
 	fputs("\noptions:\n", to);
 	for (size_t i = 0; i < n_ctl_options; i++)
 		fprintf(to, "  %-14s %s\n", ctl_options[i].text,

@@ -113,7 +113,7 @@ man_flyballctl(void)
 		      "socket's mode lets them in, may look. Every change is "
 		      "in the log and in the event log with the user's ID and "
 		      "the reason.");
-	put_commands("COMMANDS WITHOUT A DAEMON", ROLE_OFFLINE);
+	put_commands("COMMANDS OF FLYBALLCTL ITSELF", ROLE_OFFLINE);
 	fputs(".SH CONDITIONS\n", stdout);
 	put_text("Behind where; all keys must fit, a key that is given twice "
 		 "by any of its values. * and ? stand for any text and any "

@@ -29,6 +29,10 @@ const char *ctl_count(const json_t *object, const char *key);
 /* A table and what stands there when it is empty; frees it. */
 void ctl_print_table(struct table *t, const char *if_empty);
 
+/* The columns of a list of lanes, and a lane's row: for lanes and top. */
+void ctl_lane_columns(struct table *t);
+void ctl_lane_row(struct table *t, const json_t *lane, bool is_plain);
+
 /* Any answer, without knowing it. */
 ctl_show_fn ctl_show_any;
 ctl_show_fn ctl_show_status;

@@ -64,47 +64,9 @@ add_refusal(struct strbuf *out, const json_t *lane)
 	text_add_clean(out, ctl_str(r, "reply"), " / ");
 }
 
-static void
-lane_row(struct table *t, const json_t *lane)
-{
-	struct strbuf sending = { 0 }, hold = { 0 }, refusal = { 0 };
-	struct strbuf adapted = { 0 };
-
-	ctl_cell(t, PLAIN, lane, "lane");
-	ctl_cell(t, state_colour(lane), lane, "state");
-	ctl_cell(t, PLAIN, lane, "queued_recipients");
-	ctl_cell(t, PLAIN, lane, "retrying");
-	strbuf_addf(&sending, "%lld", (long long)ctl_int(lane, "in_flight"));
-	if (ctl_int(lane, "connections") > 0)
-		strbuf_addf(&sending, "/%lld",
-		    (long long)ctl_int(lane, "connections"));
-	table_cell(t, PLAIN, sending.data);
-	ctl_cell(t, PLAIN, lane, "delivered_per_s");
-	ctl_cell(t, ctl_true(lane, "is_overridden") ? YELLOW : PLAIN, lane,
-	    "rates");
-	add_adapted(&adapted, lane);
-	table_cell(t, adapted.data != NULL ? YELLOW : PLAIN,
-	    adapted.data != NULL ? adapted.data : "-");
-	ctl_cell(t, PLAIN, lane, "delivered");
-	ctl_cell(t, PLAIN, lane, "deferred");
-	ctl_cell(t, PLAIN, lane, "failed");
-	add_hold(&hold, lane);
-	table_cell(t, PLAIN, hold.data != NULL ? hold.data : "-");
-	add_refusal(&refusal, lane);
-	table_cell(t, PLAIN, refusal.data != NULL ? refusal.data : "-");
-	strbuf_fini(&sending);
-	strbuf_fini(&adapted);
-	strbuf_fini(&hold);
-	strbuf_fini(&refusal);
-}
-
 void
-ctl_show_lanes(const struct ctl *ctl, const json_t *result)
+ctl_lane_columns(struct table *t)
 {
-	struct table *t = table_new(ctl);
-	const json_t *lane;
-	size_t i;
-
 	table_column(t, "LANE", false);
 	table_max(t, 32);
 	table_column(t, "STATE", false);
@@ -126,7 +88,65 @@ ctl_show_lanes(const struct ctl *ctl, const json_t *result)
 	table_max(t, 40);
 	table_column(t, "LAST REFUSAL", false);
 	table_optional(t);
-	json_array_foreach(result, i, lane) lane_row(t, lane);
+}
+
+static void
+flying_cell(struct table *t, const json_t *lane)
+{
+	struct strbuf text = { 0 };
+
+	strbuf_addf(&text, "%lld", (long long)ctl_int(lane, "in_flight"));
+	if (ctl_int(lane, "connections") > 0)
+		strbuf_addf(&text, "/%lld",
+		    (long long)ctl_int(lane, "connections"));
+	table_cell(t, PLAIN, text.data);
+	strbuf_fini(&text);
+}
+
+static void
+text_cell(struct table *t, enum colour colour,
+    void (*add)(struct strbuf *out, const json_t *lane), const json_t *lane)
+{
+	struct strbuf text = { 0 };
+
+	add(&text, lane);
+	if (text.len > 0)
+		table_cell(t, colour, text.data);
+	else
+		table_cell(t, PLAIN, "-");
+	strbuf_fini(&text);
+}
+
+void
+ctl_lane_row(struct table *t, const json_t *lane, bool is_plain)
+{
+	enum colour warn = is_plain ? PLAIN : YELLOW;
+
+	ctl_cell(t, PLAIN, lane, "lane");
+	ctl_cell(t, is_plain ? PLAIN : state_colour(lane), lane, "state");
+	ctl_cell(t, PLAIN, lane, "queued_recipients");
+	ctl_cell(t, PLAIN, lane, "retrying");
+	flying_cell(t, lane);
+	ctl_cell(t, PLAIN, lane, "delivered_per_s");
+	ctl_cell(t, ctl_true(lane, "is_overridden") ? warn : PLAIN, lane,
+	    "rates");
+	text_cell(t, warn, add_adapted, lane);
+	ctl_cell(t, PLAIN, lane, "delivered");
+	ctl_cell(t, PLAIN, lane, "deferred");
+	ctl_cell(t, PLAIN, lane, "failed");
+	text_cell(t, PLAIN, add_hold, lane);
+	text_cell(t, PLAIN, add_refusal, lane);
+}
+
+void
+ctl_show_lanes(const struct ctl *ctl, const json_t *result)
+{
+	struct table *t = table_new(ctl);
+	const json_t *lane;
+	size_t i;
+
+	ctl_lane_columns(t);
+	json_array_foreach(result, i, lane) ctl_lane_row(t, lane, false);
 	ctl_print_table(t, "no lanes: one exists from its first mail on");
 }
 

@@ -54,6 +54,7 @@ static offline_fn *const offline[COMMAND_COUNT] = {
 	[COMMAND_CLASSIFY] = run_classify,
 	[COMMAND_SIMULATE] = ctl_simulate,
 	[COMMAND_MAN] = run_man,
+	[COMMAND_TOP] = ctl_top,
 	[COMMAND_REPORT] = ctl_report,
 	[COMMAND_COMPLETE] = ctl_complete,
 };

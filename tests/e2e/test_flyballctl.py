@@ -2,14 +2,18 @@
 """flyballctl as a person and as a script meet it, and the admin socket with
 clients that don't behave."""
 
+import fcntl
 import json
 import os
 import pty
 import random
 import re
+import select
 import smtplib
 import socket
+import struct
 import subprocess
+import termios
 import time
 import unittest
 
@@ -304,6 +308,78 @@ class Report(unittest.TestCase):
                 self.assertIn("gmail", run("report", "-", stdin=events.read()).stdout)
             self.assertEqual(run("report", "/nonexistent").returncode, 1)
             self.assertEqual(run("report", "--since", "yesterday").returncode, 2)
+
+
+class Terminal:
+    """flyballctl on a terminal of its own: keys in, the screen out."""
+
+    def __init__(self, *words, rows=24, columns=120):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ["TERM"] = "xterm"
+            os.execv(FLYBALLCTL, [FLYBALLCTL, *words])
+        self.resize(rows, columns)
+        self.raw = ""
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def press(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def read(self):
+        while select.select([self.fd], [], [], 0)[0]:
+            try:
+                self.raw += os.read(self.fd, 65536).decode(errors="replace")
+            except OSError:
+                break
+        last = self.raw.split("\033[H")[-1]
+        return re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", last)
+
+    def wait(self, text):
+        wait_until(lambda: text in self.read(), 10, text)
+
+    def status(self):
+        try:
+            while chunk := os.read(self.fd, 65536):
+                self.raw += chunk.decode(errors="replace")
+        except OSError:
+            pass  # EIO: it has ended
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+class Top(unittest.TestCase):
+    def test_a_lane_is_paused_after_a_confirmation(self):
+        with Flyball(CONFIG % ("1/h", 1)) as f:
+            send(f, 3)
+            t = Terminal("-s", f.socket, "top")
+            t.wait("out/gmail")
+            t.press("p")
+            t.wait("pause lane out/gmail")
+            self.assertEqual(f.ctl("status")["pauses"], [])
+            t.press("y")
+            t.wait("done: pause lane out/gmail")
+            self.assertEqual(f.ctl("status")["pauses"][0]["name"], "out/gmail")
+            t.press("w")
+            t.wait("is paused until it is resumed")
+            t.press("x")
+            t.resize(10, 60)
+            t.wait("LANE")
+            t.press("r2/h for 1h\ry")
+            t.wait("done: rate")
+            self.assertEqual(f.ctl("lane", "out/gmail")["rates"], ["2/h"])
+            f.kill9()
+            t.wait("no daemon answers")
+            t.press("q")
+            self.assertEqual(t.status(), 0)
+            self.assertIn("\033[?1049l", t.raw)  # the screen as it was before
+
+    def test_it_needs_a_terminal_and_a_daemon(self):
+        self.assertEqual(run("top").returncode, 2)
+        t = Terminal("-s", "/nonexistent", "top")
+        self.assertEqual(t.status(), 3)
 
 
 class Socket(unittest.TestCase):
