@@ -102,7 +102,7 @@ define unit_rule
 $(B)/$(1): $(B)/obj/tests/unit/$(1).o $($(call layer_of,$(patsubst test_%,%,$(1)))_LIBS)
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
-$(foreach t,$(filter-out test_provider_%,$(UNIT)),$(eval $(call unit_rule,$(t))))
+$(foreach t,$(filter-out test_provider_% test_sim,$(UNIT)),$(eval $(call unit_rule,$(t))))
 $(addprefix $(B)/,$(filter test_provider_%,$(UNIT))): $(B)/%: \
 		$(B)/obj/tests/unit/%.o \
 		$(call obj,$(provider_MODEL)) $(base_LIBS)

@@ -23,7 +23,7 @@
 #include "daemon/event_log.h"
 
 #define INPUT_MAX (COMMAND_LINE_MAX + 2) /* with CRLF */
-#define OUT_LOW	  (COMMAND_OUT_HIGH / 4)
+#define OUT_LOW	  (COMMAND_OUT_HIGH / 2)
 
 static struct evbuffer *
 output(const struct admin_client *c)
@@ -319,6 +319,8 @@ admin_client_new(struct admin *a, int fd, const struct command_peer *peer)
 	    BEV_OPT_CLOSE_ON_FREE);
 	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
 	bufferevent_setwatermark(c->bev, EV_WRITE, OUT_LOW, 0);
+	/* A long answer shouldn't take a turn of the loop for each 16 KiB. */
+	bufferevent_set_max_single_write(c->bev, 2 * COMMAND_OUT_HIGH);
 	bufferevent_set_timeouts(c->bev, NULL, &write_timeout);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	DL_APPEND(a->clients, c);

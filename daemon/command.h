@@ -39,7 +39,7 @@ enum step {
 
 #define COMMAND_PACE_US	 5000
 #define COMMAND_STEP_US	 2000  /* a step's time, about */
-#define COMMAND_OUT_HIGH 65536 /* bytes; a step that has more stops */
+#define COMMAND_OUT_HIGH 131072 /* bytes; a step that has more stops */
 
 /* The line without its newline; it is copied. Nothing happens before the
  * first step. */

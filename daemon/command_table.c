@@ -115,13 +115,14 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	},
 	[COMMAND_PAUSE] = {
 	    .name = "pause",
-	    .usage = "route|provider|lane|stream NAME [for DURATION] "
+	    .usage = "route|provider|lane|stream|sender NAME [for DURATION] "
 		     "[because TEXT]",
 	    .summary = "hold mail back",
 	    .doc = "Mail waits in its place, unpunished, until the time is "
 		   "over or it is resumed. A paused route's mail takes the "
-		   "stream's next route where there is one. Pausing again "
-		   "replaces time and reason.",
+		   "stream's next route where there is one. A sender is the "
+		   "domain of the envelope's sender. Pausing again replaces "
+		   "time and reason.",
 	    .example = "pause provider gmail for 2h because \"421 4.7.28 "
 		       "since noon\"",
 	    .role = ROLE_CHANGE,
@@ -130,7 +131,7 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	},
 	[COMMAND_RESUME] = {
 	    .name = "resume",
-	    .usage = "route|provider|lane|stream NAME",
+	    .usage = "route|provider|lane|stream|sender NAME",
 	    .summary = "end a pause",
 	    .doc = "Ends the pause of just this name; rates go on from what "
 		   "was spent.",

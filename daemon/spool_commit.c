@@ -210,11 +210,13 @@ static int
 run_transaction(struct turn *t, struct spool_request *list, bool is_full)
 {
 	struct store *st = &t->spool->store;
-	int rc = mdb_txn_begin(st->env, NULL, 0, &t->txn);
+	int rc;
 
+	is_full = is_full || store_is_full(st);
+	rc = mdb_txn_begin(st->env, NULL, 0, &t->txn);
 	if (rc != 0)
 		return rc;
-	rc = apply_all(t, list, is_full || store_is_full(st, t->txn));
+	rc = apply_all(t, list, is_full);
 	if (rc != 0) {
 		mdb_txn_abort(t->txn);
 		return rc;

@@ -88,8 +88,9 @@ void store_close(struct store *st);
 int store_reopen(struct store *st, struct err *err_out);
 /* Makes the map larger; never smaller. */
 int store_resize(struct store *st, size_t map_bytes, struct err *err_out);
-/* So few pages are left that only settlements may have them. */
-bool store_is_full(const struct store *st, MDB_txn *txn);
+/* So few pages are left that only settlements may have them. Between
+ * transactions. */
+bool store_is_full(const struct store *st);
 /* Extends the file with zeros, so that commits change no file size. */
 void store_preallocate(struct store *st, struct space *space);
 uint64_t store_last_txn(const struct store *st);
@@ -143,13 +144,32 @@ int record_top_number(const struct store *st, MDB_txn *txn, uint64_t id,
     uint32_t *number_out, bool *any_out);
 int record_has_file(const struct store *st, MDB_txn *txn, uint64_t id,
     bool *has_out);
-/* Left alone when there is none. */
-int record_newest(const struct store *st, MDB_txn *txn, uint64_t *id_out);
+/* The oldest and the newest message, and the newest key, which lies in the
+ * map; MDB_NOTFOUND. */
+int record_ends(const struct store *st, MDB_txn *txn, uint64_t *first_out,
+    uint64_t *last_out, const void **key_out);
+/* To the first record of this message or a later one. */
+int record_seek(MDB_cursor *c, uint64_t id, MDB_val *key, MDB_val *data);
 
 /* ---- spool_fact.c: what the governor remembers ---- */
 /* LMDB's code. */
 int facts_put(struct turn *t, const struct spool_fact *list);
 void facts_free(struct spool_fact *list);
+
+/* ---- spool_prefetch.c: a cold disk, read in parallel ---- */
+#define PREFETCH_THREADS 12
+struct prefetch {
+	const struct store *st;
+	uint64_t first_id, last_id;
+	const void *key; /* somewhere in the map */
+	_Atomic unsigned next_chunk;
+	_Atomic bool is_stopping;
+	pthread_t threads[PREFETCH_THREADS];
+	size_t n_threads;
+};
+/* Ahead of a scan of everything in this snapshot; to be stopped after it. */
+void prefetch_start(struct prefetch *p, const struct store *st, MDB_txn *txn);
+void prefetch_stop(struct prefetch *p);
 
 /* ---- spool_scan.c ---- */
 /* Counts what there is, and calls `added` where it isn't NULL. */

@@ -340,7 +340,8 @@ record_has_file(const struct store *st, MDB_txn *txn, uint64_t id,
 }
 
 int
-record_newest(const struct store *st, MDB_txn *txn, uint64_t *id_out)
+record_ends(const struct store *st, MDB_txn *txn, uint64_t *first_out,
+    uint64_t *last_out, const void **key_out)
 {
 	MDB_cursor *c;
 	MDB_val key, data;
@@ -348,9 +349,24 @@ record_newest(const struct store *st, MDB_txn *txn, uint64_t *id_out)
 
 	if (rc != 0)
 		return rc;
-	rc = mdb_cursor_get(c, &key, &data, MDB_LAST);
-	if (rc == 0)
-		*id_out = record_name(&key).id;
+	rc = mdb_cursor_get(c, &key, &data, MDB_FIRST);
+	if (rc == 0) {
+		*first_out = record_name(&key).id;
+		rc = mdb_cursor_get(c, &key, &data, MDB_LAST);
+	}
+	if (rc == 0) {
+		*last_out = record_name(&key).id;
+		*key_out = key.mv_data;
+	}
 	mdb_cursor_close(c);
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	return rc;
+}
+
+int
+record_seek(MDB_cursor *c, uint64_t id, MDB_val *key, MDB_val *data)
+{
+	struct key from;
+
+	*key = *make_key(&from, id, RECORD_MESSAGE);
+	return mdb_cursor_get(c, key, data, MDB_SET_RANGE);
 }

@@ -125,11 +125,14 @@ store_scan(struct spool *spool,
     struct err *err_out)
 {
 	struct scan s = { .added = added, .arg = arg };
+	struct prefetch ahead;
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(spool->store.env, NULL, MDB_RDONLY, &txn);
 
 	if (rc == 0) {
+		prefetch_start(&ahead, &spool->store, txn);
 		rc = walk(&s, &spool->store, txn);
+		prefetch_stop(&ahead);
 		mdb_txn_abort(txn);
 	}
 	if (rc != 0)

@@ -139,18 +139,19 @@ open_databases(struct store *st, MDB_txn *txn)
 static int
 find_last_id(struct store *st, MDB_txn *txn)
 {
-	uint64_t ceiling = 0, newest = 0;
+	uint64_t ceiling = 0, first, newest = 0;
+	const void *unused;
 	int rc = meta_get(st, txn, "next_id", &ceiling);
 
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		return rc;
-	rc = record_newest(st, txn, &newest);
+	rc = record_ends(st, txn, &first, &newest, &unused);
 	if (newest > st->last_id)
 		st->last_id = newest;
 	if (ceiling > st->last_id + 1)
 		st->last_id = ceiling - 1;
 	st->id_ceiling = 0;
-	return rc;
+	return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
 static int
@@ -333,28 +334,33 @@ used_bytes(const struct store *st)
 }
 
 /* Pages that were freed and can be used again: LMDB's database 0 lists them,
- * one record a transaction, its first word the number of pages. */
+ * one record a transaction, its first word the number of pages. Only a reading
+ * transaction may look. */
 static uint64_t
-freed_bytes(const struct store *st, MDB_txn *txn)
+freed_bytes(const struct store *st)
 {
+	MDB_txn *txn;
 	MDB_cursor *c;
 	MDB_val key, data;
 	uint64_t n = 0;
 
-	if (mdb_cursor_open(txn, 0, &c) != 0)
+	if (mdb_txn_begin(st->env, NULL, MDB_RDONLY, &txn) != 0)
 		return 0;
-	while (mdb_cursor_get(c, &key, &data, MDB_NEXT) == 0) {
-		size_t pages;
+	if (mdb_cursor_open(txn, 0, &c) == 0) {
+		while (mdb_cursor_get(c, &key, &data, MDB_NEXT) == 0) {
+			size_t pages;
 
-		memcpy(&pages, data.mv_data, sizeof(pages));
-		n += pages;
+			memcpy(&pages, data.mv_data, sizeof(pages));
+			n += pages;
+		}
+		mdb_cursor_close(c);
 	}
-	mdb_cursor_close(c);
+	mdb_txn_abort(txn);
 	return n * st->page_bytes;
 }
 
 bool
-store_is_full(const struct store *st, MDB_txn *txn)
+store_is_full(const struct store *st)
 {
 	uint64_t reserve = st->map_bytes / 8;
 	uint64_t used = used_bytes(st);
@@ -364,7 +370,7 @@ store_is_full(const struct store *st, MDB_txn *txn)
 	/* Only near the end is the list of free pages worth reading. */
 	if (used + reserve <= st->map_bytes)
 		return false;
-	return used + reserve > st->map_bytes + freed_bytes(st, txn);
+	return used + reserve > st->map_bytes + freed_bytes(st);
 }
 
 /*

@@ -19,6 +19,9 @@
 #define STEP_ANSWERS	   3
 #define GENTLE_PERMILLE	   1300
 #define ROUGH_PERMILLE	   1300
+#define SLOPE_LEAST	   20
+#define SLOPE_MOST	   100
+#define CREEP_PERMILLE	   800
 #define FAR_PERMILLE	   1500
 #define VERY_FAR_PERMILLE  2500
 #define REST		   1000 /* x react.hold: then the old rate is old */
@@ -176,7 +179,10 @@ enter_flat(struct adapt *a, int64_t now_us)
 
 	if (a->is_rough)
 		wait_us = step_us(a);
-	enter(a, ADAPT_FLAT, now_us + wait_us);
+	a->probe_us = now_us + wait_us;
+	enter(a, ADAPT_FLAT,
+	    a->slope > 0 ? least(a->probe_us, now_us + step_us(a))
+			 : a->probe_us);
 }
 
 /* The lane's rate goes up. True. */
@@ -326,6 +332,20 @@ excess(const struct adapt *a, int64_t now_us)
 	return a->n_above * RATE_ONE - brings(a->from, now_us - a->above_us);
 }
 
+/* How fast the limit rises, from two probes that both met it. */
+static int64_t
+slope_of(const struct adapt *a, int64_t limit, int64_t now_us)
+{
+	int64_t span_us = now_us - a->learned_us;
+	int64_t gain = (int64_t)((__int128)(limit - a->from) * 1000 / a->from);
+
+	if (a->learned_us == 0 || span_us <= 0 || gain < SLOPE_LEAST)
+		return 0;
+	return least((int64_t)((__int128)gain * a->conf.react.hold_us /
+			 span_us),
+	    SLOPE_MOST);
+}
+
 /*
  * What a probe that failed teaches. Above the limit a bucket of unknown depth
  * is emptied first: accepted = limit x time + depth. The depth is the same
@@ -347,24 +367,26 @@ probe_failed(struct adapt *a, int64_t measured, int64_t now_us)
 		limit =
 		    a->rate > part(a->from, VERY_FAR_PERMILLE) || a->is_rough
 		    ? most(measured, a->failed)
-		    : most(a->from,
-			  measured -
-			      rate_of(a->burst / RATE_ONE,
-				  a->conf.react.hold_us));
+		    : most(a->from, least(measured, a->failed));
 		a->is_rough = a->rate > part(limit, ROUGH_PERMILLE);
+		a->slope = 0;
+		a->learned_us = a->is_rough ? 0 : now_us;
 		return limit;
 	}
 	if (a->burst == 0 || over < a->burst)
 		a->burst = over;
 	else
-		a->burst = least(part(a->burst, 1500) + RATE_ONE, over);
+		a->burst = least(part(a->burst, 1100) + RATE_ONE / 4, over);
 	limit += (int64_t)((__int128)(over - a->burst) * 1000000 / span_us);
 	limit = most(limit, rate_of(a->n_since, now_us - a->cut_us));
 	if (limit > part(a->from, 1200))
 		a->wait_us = WAIT_FIRST * every_us;
 	else if (limit < part(a->from, 1080))
 		a->wait_us = least(2 * a->wait_us, WAIT_MOST * every_us);
-	return least(measured, limit);
+	limit = least(measured, limit);
+	a->slope = slope_of(a, limit, now_us);
+	a->met_us = a->learned_us = now_us;
+	return limit;
 }
 
 /*
@@ -394,7 +416,14 @@ believe(struct adapt *a, int64_t measured, int64_t now_us)
 	/* It failed where it was thought to be good: since the last decrease
 	 * the bucket was never full, so what was accepted is the limit. */
 	limit = least(measured, part(a->flat, 985));
-	limit = least(limit, since_cut(a, now_us));
+	if (a->slope == 0)
+		limit = least(limit, since_cut(a, now_us));
+	/* Soon after a probe: the bucket is deeper than that made believe. */
+	if (a->met_us != 0 && now_us - a->met_us < 4 * a->conf.react.hold_us)
+		a->burst = part(a->burst, 1300) + RATE_ONE / 4;
+	a->met_us = 0;
+	a->slope = 0;
+	a->learned_us = now_us;
 	if (limit < part(before, 800))
 		a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
 	return limit;
@@ -443,6 +472,7 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	struct evidence seen = look_back(a, now_us);
 	int64_t base = a->state != ADAPT_OPEN ? a->rate : a->ceiling;
 	bool was_probing = a->state == ADAPT_PROBING;
+	bool is_guess = false;
 
 	/* A lane that is known and has just come back: what it knew is better
 	 * than what a moment shows. */
@@ -451,16 +481,19 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	if (seen.is_enough) {
 		if (base == 0 || seen.sent_busy < base)
 			base = seen.sent_busy;
-	} else if (a->state != ADAPT_OPEN && a->failed > 0 &&
+	} else if (a->state != ADAPT_OPEN && a->failed > 0 && a->n_since > 0 &&
 	    is_used(a, now_us)) {
 		/* Slow, but known: believe() has more to judge by. */
 		seen.accepted = base;
 	} else {
-		/* Too little to measure by: half of what was allowed. */
+		/* Too little to measure by: a third of what was allowed. */
 		if (base == 0)
 			base = seen.sent;
-		seen.accepted = base / 2;
+		is_guess = true;
+		seen.accepted = (int64_t)((__int128)base * 333 /
+		    (1000 - a->conf.react.decrease_permille));
 	}
+	a->bad = base;
 	/* The quick refusals are in, the slow acceptances aren't: it can't be
 	 * measured yet. And no single decision is trusted with everything. */
 	if (a->window.is_open)
@@ -476,9 +509,11 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	if (!was_probing)
 		a->is_rough = seen.is_rough;
 	a->is_free = false;
+	a->is_guess = is_guess;
 	refine(a, now_us);
 	/* A moment for the other side to have room again. */
-	a->debt = 2 * RATE_ONE;
+	a->debt = RATE_ONE +
+	    least(RATE_ONE, brings(a->rate, a->conf.react.hold_us / 8));
 	a->cut_us = now_us;
 	a->n_since = 0;
 	a->window.epoch = ++a->epoch;
@@ -531,9 +566,30 @@ adapt_answered(struct adapt *a, uint32_t epoch)
 	a->cut_epoch = ++a->epoch;
 }
 
+/*
+ * In a slow lane that was refused when nothing was known: the first one that
+ * is accepted again shows how far apart they may be.
+ */
+static bool
+learn_gap(struct adapt *a, int64_t gap_us, int64_t now_us)
+{
+	int64_t limit = least(rate_of(1, gap_us), a->bad);
+
+	a->is_guess = false;
+	if (gap_us < a->conf.react.hold_us || limit < a->rate / 4)
+		return false;
+	a->failed = most(limit, a->floor);
+	a->flat = most(part(limit, FLAT_PERMILLE), a->floor);
+	set_rate(a, a->flat, now_us);
+	enter_flat(a, now_us);
+	return true;
+}
+
 bool
 adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
 {
+	int64_t gap_us;
+
 	hear(a, now_us);
 	meter_accepted(&a->meter, n, now_us);
 	if (a->state == ADAPT_PROBING)
@@ -541,6 +597,10 @@ adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
 	a->n_since += n;
 	if (a->n_known < KNOWN)
 		a->n_known++;
+	gap_us = now_us - a->accepted_us;
+	a->accepted_us = now_us;
+	if (a->state == ADAPT_HOLDING && a->is_guess && !a->window.is_open)
+		return learn_gap(a, gap_us, now_us);
 	if (!a->window.is_open || !is_before_cut(a, epoch))
 		return false;
 	a->window.n_good++;
@@ -687,6 +747,24 @@ grow(struct adapt *a, int64_t now_us)
 	return true;
 }
 
+/* The limit rose from probe to probe: go with it, somewhat slower, and it need
+ * not be met so often. */
+static bool
+creep(struct adapt *a, int64_t now_us)
+{
+	int64_t span_us = now_us - a->step_from_us;
+	int64_t rise = (int64_t)((__int128)a->slope * CREEP_PERMILLE * span_us /
+	    a->conf.react.hold_us);
+
+	/* `rise` is in millionths. */
+	a->failed += (int64_t)((__int128)a->failed * rise / 1000000);
+	a->flat = most(part(a->failed, FLAT_PERMILLE), a->floor);
+	grow_to(a, a->flat, now_us);
+	if (a->state != ADAPT_OPEN)
+		a->due_us = least(a->probe_us, now_us + step_us(a));
+	return true;
+}
+
 /* It doesn't need what it has: nothing proves more than it uses. */
 static bool
 settle_unused(struct adapt *a, int64_t now_us)
@@ -723,5 +801,7 @@ adapt_step(struct adapt *a, int64_t now_us)
 		a->due_us = now_us + most(step_us(a) / 4, 1);
 		return false;
 	}
-	return a->state == ADAPT_FLAT ? probe(a, now_us) : grow(a, now_us);
+	if (a->state == ADAPT_PROBING)
+		return grow(a, now_us);
+	return now_us < a->probe_us ? creep(a, now_us) : probe(a, now_us);
 }

@@ -43,19 +43,26 @@ struct adapt {
 	int64_t busy_us, heard_us; /* heard_us 0: not yet */
 	int64_t n_busy;		   /* recipients sent since busy_us */
 	bool is_rough;		   /* `failed` was read from a first burst */
+	bool is_guess;		   /* `failed` was set without a measurement */
 	unsigned n_unused;	   /* steps in a row */
 	unsigned n_known; /* accepted since it was fresh, up to KNOWN */
 
 	/* Probing. */
-	int64_t wait_us; /* until the next one */
+	int64_t wait_us;    /* until the next one */
+	int64_t probe_us;   /* when it is due */
+	int64_t slope;	    /* permille a hold by which the limit rises */
+	int64_t learned_us; /* when the limit was last told */
+	int64_t met_us;	    /* likewise, by a probe, and not denied since */
 	int64_t growth_permille;
 	int64_t burst; /* nano-recipients that fit above the limit */
 	int64_t from;  /* `failed` when the probe began, at above_us */
 	int64_t above_us;
-	int64_t n_above; /* accepted since above_us */
-	int64_t cut_us;	 /* of the last decrease */
-	int64_t n_since; /* accepted since */
-	bool is_free;	 /* more was accepted than any burst explains */
+	int64_t n_above;     /* accepted since above_us */
+	int64_t cut_us;	     /* of the last decrease */
+	int64_t n_since;     /* accepted since */
+	int64_t bad;	     /* the rate that was refused then */
+	int64_t accepted_us; /* the last one */
+	bool is_free;	     /* more was accepted than any burst explains */
 
 	/* The window of one decision: answers to what had left before it. */
 	uint32_t epoch;

@@ -59,8 +59,8 @@ struct transaction {
 	const struct envelope *envelope;
 	const struct recipient *recipients;
 	size_t n_recipients;
-	struct rcpt_result *results; /* n_recipients, filled in */
-	const char *provider;	     /* for the classifier */
+	struct rcpt_result *results;	 /* n_recipients, filled in */
+	const char *provider;		 /* for the classifier */
 	const struct reply_rules *rules; /* the same; NULL: by code alone */
 	/* The content, CRLF line ends, not dot-stuffed: in memory, or read in
 	 * pieces by body_read when body is NULL (-1 = our own disk failed). */

@@ -20,6 +20,7 @@
 #define BACKLOG		200 /* messages that wait where there is no end of them */
 #define RUN_DRY		100 /* refilled below that */
 #define EXPIRES_US	(5 * 86400 * SEC)
+#define UTC_AT_START	(INT64_C(1764028800) * SEC - 1000 * SEC)
 #define HANG_TIMEOUT_US (10 * SEC)
 
 struct sim_session {
@@ -114,6 +115,37 @@ sim_share_route(struct sim *sim, struct sim_site *site,
 	sim->f.stream_routes[i][0] = (char *)with->route_name;
 }
 
+void
+sim_plan(struct sim *sim, const struct sim_site *site, int64_t from,
+    int64_t by_permille, int64_t day_us)
+{
+	sim->plan = (struct conf_plan){
+		.name = (char *)"warmup",
+		.start_day = -1,
+		.day_us = day_us,
+		.window_to_us = day_us,
+		.schedule = { .from = from,
+		    .to = 100000000,
+		    .growth = { { INT64_MAX, by_permille } },
+		    .n_growth = 1 },
+		.pace = PACE_EVEN,
+		.advance_when = { .volume_permille = 700,
+		    .deferred_permille = 100,
+		    .rejected_permille = 20,
+		    .bounced_permille = 50,
+		    .complained_permille = -1,
+		    .sample = 20 },
+		.unhealthy = { .hold = 1,
+		    .step_back = 1,
+		    .stop_deferred_permille = 300,
+		    .stop_rejected_permille = 50 },
+		.overflow = OVERFLOW_HOLD,
+	};
+	sim->f.conf.plans = &sim->plan;
+	sim->f.conf.n_plans = 1;
+	sim->f.routes[site->route].plan = sim->plan.name;
+}
+
 static void
 message_add(struct sim *sim, struct sim_site *site)
 {
@@ -134,10 +166,14 @@ message_add(struct sim *sim, struct sim_site *site)
 static void
 arrive(struct sim *sim, struct sim_site *site)
 {
+	double wait_s;
+
 	message_add(sim, site);
 	provider_model_offer(site->model, site->n_recipients, sim->now_us);
+	/* At random moments, as mail comes. */
+	wait_s = -log(sim_uniform(&sim->rng, 1e-9, 1)) / site->per_s;
 	heap_move(&sim->arrivals, &site->arrival,
-	    sim->now_us + (int64_t)(1e6 / site->per_s));
+	    sim->now_us + 1 + (int64_t)(1e6 * wait_s));
 }
 
 static void
@@ -154,6 +190,8 @@ sim_start(struct sim *sim)
 {
 	fixture_stream(&sim->f, "default", PRIORITY_NORMAL, 1, "ip-0", NULL);
 	sim->s = sched_new(&sim->f.conf, rng_next(&sim->rng));
+	/* A wall clock, so that plans have days; they begin with the start. */
+	sched_utc(sim->s, sim->now_us, sim->now_us + UTC_AT_START);
 	for (size_t i = 0; i < sim->n_sites; i++) {
 		struct sim_site *site = &sim->sites[i];
 

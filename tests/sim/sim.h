@@ -43,6 +43,7 @@ struct sim_site {
 
 struct sim {
 	struct fixture f;
+	struct conf_plan plan; /* of sim_plan() */
 	struct sched *s;
 	struct rng rng;
 	int64_t now_us;
@@ -65,6 +66,10 @@ struct sim_site *sim_site_add(struct sim *sim, const struct provider_spec *spec,
 /* Before the start: this site's mail goes by the other's route. */
 void sim_share_route(struct sim *sim, struct sim_site *site,
     const struct sim_site *with);
+/* Before the start: this site's route warms up, `from` on the first day,
+ * by_permille of today tomorrow. */
+void sim_plan(struct sim *sim, const struct sim_site *site, int64_t from,
+    int64_t by_permille, int64_t day_us);
 void sim_start(struct sim *sim);
 /* There is mail again for a site that was silent. */
 void sim_restart(struct sim *sim, struct sim_site *site);

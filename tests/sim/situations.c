@@ -240,16 +240,19 @@ connections(const struct situation *st, uint64_t seed, struct outcome *out)
 	end(sim);
 }
 
+/* Mail comes one message in five seconds, at random moments, and the provider
+ * takes one in two and a half to four. */
 static void
 slow(const struct situation *st, uint64_t seed, struct outcome *out)
 {
 	struct sim *sim = begin(st, seed);
-	double rate = 0.2;
+	double rate = 1 / draw(sim, 1.5, 2.5);
 	struct provider_spec spec = draw_spec(sim, "gmx", rate);
 	struct sim_site *site;
 
 	spec.burst = 1;
 	site = sim_site_add(sim, &spec, draw_ceiling(sim, rate), 20);
+	site->per_s = 0.2;
 	sim_start(sim);
 	sim_run(sim, MINUTE);
 	*out = measure(sim, site);
@@ -448,6 +451,30 @@ eight(const struct situation *st, uint64_t seed, struct outcome *out)
 	end(sim);
 }
 
+/* Days of six seconds: what is tolerated a day grows for those alone who use
+ * it and don't go beyond. The plan has the published growth, and begins at or
+ * somewhat below what is tolerated. */
+static void
+tolerance(const struct situation *st, uint64_t seed, struct outcome *out)
+{
+	struct sim *sim = begin(st, seed);
+	struct provider_spec spec = draw_spec(sim, "gmail", INFINITY);
+	double start = draw_log(sim, 80, 300);
+	int64_t by_permille = (int64_t)draw(sim, 1200, 1500);
+	struct sim_site *site;
+
+	spec.day_us = 6 * SEC;
+	spec.tolerance.start = start;
+	spec.tolerance.growth = (double)by_permille / 1000;
+	site = sim_site_add(sim, &spec, draw_ceiling(sim, start), 20);
+	sim_plan(sim, site, (int64_t)(start * draw(sim, 0.9, 1)), by_permille,
+	    spec.day_us);
+	sim_start(sim);
+	sim_run(sim, MINUTE);
+	*out = measure(sim, site);
+	end(sim);
+}
+
 const struct situation situations[] = {
 	{ .name = "steady hidden limit",
 	    .quality = 0.95,
@@ -489,6 +516,7 @@ const struct situation situations[] = {
 	    .run = noise },
 	{ .name = "reputation that spirals down",
 	    .quality = 0.90,
+	    .reached = 0.83,
 	    .violations = 1,
 	    .is_554_free = true,
 	    .run = spiral },
@@ -507,5 +535,10 @@ const struct situation situations[] = {
 	    .quality = 0.90,
 	    .violations = 1,
 	    .run = eight },
+	{ .name = "tolerance that grows by the day",
+	    .quality = 0.90,
+	    .violations = 1,
+	    .is_554_free = true,
+	    .run = tolerance },
 };
 const size_t n_situations = sizeof(situations) / sizeof(situations[0]);

@@ -21,8 +21,9 @@ struct situation {
 	const char *name;
 	/* Goals, for medians over seeds: */
 	double quality;
-	double violations;	/* 1: none set */
-	double extra;		/* at least; 0: none */
+	double reached;	   /* where less than that is reached so far; else 0 */
+	double violations; /* 1: none set */
+	double extra;	   /* at least; 0: none */
 	const char *extra_name; /* what it is */
 	bool is_554_free;
 	void (*run)(const struct situation *st, uint64_t seed,

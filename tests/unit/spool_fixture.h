@@ -24,7 +24,8 @@
 #include "conf/base/xalloc.h"
 #include "daemon/spool_private.h"
 
-#define SENDER "sender@news.example"
+#define ADDED_MAX 1024
+#define SENDER	  "sender@news.example"
 
 /* One answered request, what became known with it. */
 struct answer {
@@ -53,7 +54,7 @@ struct world {
 	size_t n_answered;
 	struct answer last;
 	size_t n_added;
-	struct added added[64]; /* the latest, a ring */
+	struct added added[ADDED_MAX]; /* the latest, a ring */
 	size_t n_troubles, n_cures;
 };
 
@@ -84,7 +85,7 @@ on_added(const struct envelope *e, void *arg)
 	struct added *a;
 
 	pthread_mutex_lock(&w->lock);
-	a = &w->added[w->n_added++ % 64];
+	a = &w->added[w->n_added++ % ADDED_MAX];
 	*a = (struct added){ .id = e->id,
 		.number = d->number,
 		.n_recipients = d->n_recipients,

@@ -34,6 +34,9 @@ values_of_each_kind(void **state)
 	answer_opt(&a, "o", "");
 	answer_opt(&a, "p", NULL);
 	answer_int(&a, "i", -5);
+	answer_int(&a, "most", INT64_MAX);
+	answer_int(&a, "least", INT64_MIN);
+	answer_int(&a, "none", 0);
 	answer_bool(&a, "b", true);
 	answer_time(&a, "t", 1764033600123000);
 	answer_time(&a, "never", 0);
@@ -46,7 +49,8 @@ values_of_each_kind(void **state)
 	answer_close(&a, '}');
 	is(&a,
 	    "{\"s\":\"a\\\"\\n\\u001b\",\"sn\":\"abc\",\"o\":null,\"p\":null,"
-	    "\"i\":-5,\"b\":true,\"t\":\"2025-11-25T01:20:00.123Z\","
+	    "\"i\":-5,\"most\":9223372036854775807,"
+	    "\"least\":-9223372036854775808,\"none\":0,\"b\":true,\"t\":\"2025-11-25T01:20:00.123Z\","
 	    "\"never\":null,\"w\":2,\"over\":0,\"ever\":null,\"whole\":20,"
 	    "\"part\":3.333,\"small\":0.010}");
 }

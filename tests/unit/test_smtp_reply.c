@@ -211,6 +211,39 @@ a_peer_cannot_fill_the_memory(void **state)
 	    REPLY_TEXT_MAX / 1499);
 }
 
+/* Bytes that look like replies often enough to get somewhere. */
+static void
+any_bytes_are_survived(void **state)
+{
+	static const char likely[] = "2245500 -\r\n\n.x\0\xff";
+	struct rng rng = { .state = SEED };
+	int n_done = 0, n_broken = 0;
+
+	(void)state;
+	print_message("seed %d\n", SEED);
+	for (int turn = 0; turn < 20000; turn++) {
+		struct smtp_reply r = { 0 };
+		char bytes[64];
+		size_t used, len = 4 + rng_below(&rng, sizeof(bytes) - 3);
+		enum reply_read rc;
+
+		for (size_t i = 0; i < len; i++)
+			bytes[i] = likely[rng_below(&rng, sizeof(likely))];
+		memcpy(bytes, turn % 2 ? "250 " : "4", turn % 2 ? 4 : 1);
+		rc = smtp_reply_read(&r, bytes, len, &used);
+		assert_true(used <= sizeof(bytes));
+		n_done += rc == REPLY_DONE;
+		n_broken += rc == REPLY_BROKEN;
+		if (rc == REPLY_DONE) {
+			assert_in_range(r.code, 200, 599);
+			assert_int_equal(strlen(r.text.data), r.text.len);
+			assert_null(strchr(r.text.data, '\r'));
+		}
+		smtp_reply_fini(&r);
+	}
+	assert_true(n_done > 1000 && n_broken > 1000);
+}
+
 static void
 enhanced_codes_are_found_where_they_are(void **state)
 {
@@ -262,6 +295,7 @@ main(void)
 		cmocka_unit_test(what_is_no_smtp_is_broken),
 		cmocka_unit_test(a_nul_cuts_nothing_short),
 		cmocka_unit_test(a_peer_cannot_fill_the_memory),
+		cmocka_unit_test(any_bytes_are_survived),
 		cmocka_unit_test(enhanced_codes_are_found_where_they_are),
 	};
 
