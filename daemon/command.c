@@ -352,7 +352,8 @@ begin(struct command *c)
 	handler = handlers[command_id_of(c->row)];
 	if (handler == NULL) {
 		err_set(&c->hint, "run: flyballctl %s", c->row->name);
-		return command_misused(c, "%s is flyballctl's own command", c->row->name);
+		return command_misused(c, "%s is flyballctl's own command",
+		    c->row->name);
 	}
 	if (c->row->role == ROLE_CHANGE)
 		c->record = RECORD_OPEN;

@@ -12,6 +12,7 @@
 /*
  * `flyballctl top`: what is on the screen and what keys do to it, apart from
  * the terminal and the daemon (ctl_top.c), so that a test can press keys.
+ * ctl_top_screen.c has the state and the keys.
  */
 enum top_sort {
 	TOP_BY_QUEUED,
@@ -60,7 +61,12 @@ void top_fini(struct top *t);
 /* Takes both (NULL: no daemon answers). */
 void top_update(struct top *t, json_t *lanes_take, json_t *status_take);
 enum top_want top_key(struct top *t, int key);
-/* The whole screen, lines ended by \r\n, for so many rows of ctl->width. */
+/* The lanes that fit the filter, in order; lent by t->lanes, in a malloc'd
+ * list. And which of them is selected. */
+json_t **top_lanes(const struct top *t, size_t *n_out);
+size_t top_row(const struct top *t, json_t *const *list, size_t n);
+
+/* ctl_top_draw.c: the whole screen, lines ended by \r\n, for so many rows of ctl->width. */
 void top_draw(struct top *t, const struct ctl *ctl, size_t height,
     struct strbuf *out);
 /* What the daemon said to `words`; takes it. */
