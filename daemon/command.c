@@ -25,6 +25,9 @@ typedef int command_fn(struct command *c);
 static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_STATUS] = command_status,
 	[COMMAND_LANES] = command_lanes,
+	[COMMAND_FORECAST] = command_forecast,
+	[COMMAND_PLANS] = command_plans,
+	[COMMAND_PLAN] = command_plan,
 	[COMMAND_LANE] = command_lane,
 	[COMMAND_WHY] = command_why,
 	[COMMAND_QUEUE] = command_queue,
@@ -307,7 +310,7 @@ check_count(struct command *c)
 static int
 check_role(struct command *c)
 {
-	if (c->row->role != ROLE_CHANGE || c->peer.may_change)
+	if (!command_changes(c->row, c->n_args) || c->peer.may_change)
 		return 0;
 	err_set(&c->hint,
 	    "only root, the daemon's own user and members of the socket's "
@@ -355,7 +358,7 @@ begin(struct command *c)
 		return command_misused(c, "%s is flyballctl's own command",
 		    c->row->name);
 	}
-	if (c->row->role == ROLE_CHANGE)
+	if (command_changes(c->row, c->n_args))
 		c->record = RECORD_OPEN;
 	answer_open(&c->out, NULL, '{');
 	answer_bool(&c->out, "ok", true);

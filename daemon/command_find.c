@@ -15,6 +15,13 @@ command_id_of(const struct command_row *row)
 	return (enum command_id)(row - command_rows);
 }
 
+bool
+command_changes(const struct command_row *row, size_t n_args)
+{
+	return row->role == ROLE_CHANGE &&
+	    (row->looks_up_to == 0 || n_args > (size_t)row->looks_up_to);
+}
+
 const char *
 command_role_name(enum command_role role)
 {

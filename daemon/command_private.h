@@ -107,6 +107,10 @@ int command_no_such_lane(struct command *c, const char *name);
 void command_show_gates(struct command *c, const struct gate_view *gates,
     size_t n);
 int command_why(struct command *c);
+/* command_plan.c */
+int command_plans(struct command *c);
+int command_plan(struct command *c);
+int command_forecast(struct command *c);
 /* command_queue.c */
 /* -1: it isn't queued, or the disk fails. */
 int command_read_message(struct command *c, uint64_t id, struct envelope *out);

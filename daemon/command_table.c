@@ -54,6 +54,44 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 1,
 	    .max_args = 1,
 	},
+	[COMMAND_FORECAST] = {
+	    .name = "forecast",
+	    .usage = "[LANE|STREAM]",
+	    .summary = "say when what is queued will have left",
+	    .doc = "For each lane with mail: when the last of it leaves if "
+		   "each day of its plan goes well and nothing more comes, by "
+		   "its plan, its rates and what holds it now. With a stream, "
+		   "the lanes that hold mail of it.",
+	    .example = "forecast ip-a/gmail",
+	    .role = ROLE_READ,
+	    .max_args = 1,
+	},
+	[COMMAND_PLANS] = {
+	    .name = "plans",
+	    .usage = "",
+	    .summary = "list warmup plans: stage, day, allowed, sent",
+	    .doc = "Of lanes, of routes (a plan's total) and of sender domains "
+		   "at a provider.",
+	    .example = "plans",
+	    .role = ROLE_READ,
+	},
+	[COMMAND_PLAN] = {
+	    .name = "plan",
+	    .usage = "LANE [advance|hold|back|restart|set-day N] "
+		     "[because TEXT]",
+	    .summary = "show a lane's plan and its history, or steer it",
+	    .doc = "LANE is ROUTE/PROVIDER, a ROUTE for its total, or "
+		   "DOMAIN/PROVIDER for a sender domain. advance and back go "
+		   "one stage on or back, hold stays at this stage until any "
+		   "other order, restart begins anew, set-day goes to the "
+		   "plan's day N. An order holds from today on; what was sent "
+		   "today stays counted.",
+	    .example = "plan ip-a/gmail hold",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	    .looks_up_to = 1,
+	},
 	[COMMAND_QUEUE] = {
 	    .name = "queue",
 	    .usage = "[where KEY=VALUE...] [limit N]",

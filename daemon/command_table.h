@@ -2,6 +2,7 @@
 #ifndef FLYBALL_COMMAND_TABLE_H
 #define FLYBALL_COMMAND_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "conf/base/err.h"
@@ -16,6 +17,9 @@ enum command_id {
 	COMMAND_LANES,
 	COMMAND_LANE,
 	COMMAND_WHY,
+	COMMAND_FORECAST,
+	COMMAND_PLANS,
+	COMMAND_PLAN,
 	COMMAND_QUEUE,
 	COMMAND_MESSAGE,
 	COMMAND_PROVIDERS,
@@ -59,6 +63,9 @@ struct command_row {
 	enum command_role role;
 	int min_args;
 	int max_args; /* -1 = any number */
+	/* Of ROLE_CHANGE: with so many words at most it only looks; 0 = it always
+	 * changes. */
+	int looks_up_to;
 };
 
 extern const struct command_row command_rows[COMMAND_COUNT];
@@ -69,6 +76,8 @@ const struct command_row *command_find(char *const *words, size_t n,
     size_t *used_out);
 enum command_id command_id_of(const struct command_row *row);
 const char *command_role_name(enum command_role role);
+/* Does it change something with so many words behind its name? */
+bool command_changes(const struct command_row *row, size_t n_args);
 
 /* What to do about words that are no command: "did you mean ...". */
 void command_suggest(char *const *words, size_t n, struct err *hint_out);

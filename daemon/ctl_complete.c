@@ -159,6 +159,13 @@ list_args(const struct ctl *ctl, const struct command_row *row,
 		else
 			list_options(row, args, n);
 		return;
+	case COMMAND_PLAN:
+		if (n == 0)
+			list_asked(ctl, "plans", "name");
+		else if (n == 1)
+			puts("advance\nhold\nback\nrestart\nset-day");
+		return;
+	case COMMAND_FORECAST:
 	case COMMAND_LANE:
 	case COMMAND_WHY:
 	case COMMAND_RATE:

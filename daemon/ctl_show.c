@@ -16,6 +16,9 @@
 static ctl_show_fn *const shows[COMMAND_COUNT] = {
 	[COMMAND_STATUS] = ctl_show_status,
 	[COMMAND_LANES] = ctl_show_lanes,
+	[COMMAND_FORECAST] = ctl_show_forecast,
+	[COMMAND_PLANS] = ctl_show_plans,
+	[COMMAND_PLAN] = ctl_show_plan,
 	[COMMAND_LANE] = ctl_show_lane,
 	[COMMAND_WHY] = ctl_show_why,
 	[COMMAND_QUEUE] = ctl_show_queue,
