@@ -16,13 +16,16 @@
 /* Below so many pages it isn't worth a thread. */
 #define LEAVES_MIN 256
 #define N_CHUNKS   256
+/* So many pages of contents to one of records, and read-ahead is a loss. Small
+ * contents lie among the records. */
+#define SPARSE	   3
 
 /* LMDB doesn't tell where its map is, but every page begins with its number:
  * from a key in one it isn't far to page 0. It is only advice. */
 static void
-advise(struct prefetch *p, const void *key, int advice)
+advise(const struct prefetch *p, int advice)
 {
-	const uintptr_t page = (uintptr_t)key & ~(p->st->page_bytes - 1);
+	const uintptr_t page = (uintptr_t)p->key & ~(p->st->page_bytes - 1);
 	size_t number;
 
 	memcpy(&number, (const void *)page, sizeof(number));
@@ -75,7 +78,9 @@ prefetch_start(struct prefetch *p, const struct store *st, MDB_txn *txn)
 	    stat.ms_leaf_pages < LEAVES_MIN ||
 	    record_ends(st, txn, &p->first_id, &p->last_id, &p->key) != 0)
 		return;
-	advise(p, p->key, MADV_RANDOM);
+	p->is_sparse = stat.ms_overflow_pages / SPARSE > stat.ms_leaf_pages;
+	if (p->is_sparse)
+		advise(p, MADV_RANDOM);
 	while (p->n_threads < PREFETCH_THREADS &&
 	    pthread_create(&p->threads[p->n_threads], NULL, walk_chunks, p) ==
 		0)
@@ -89,6 +94,6 @@ prefetch_stop(struct prefetch *p)
 	atomic_store(&p->next_chunk, N_CHUNKS);
 	for (size_t i = 0; i < p->n_threads; i++)
 		pthread_join(p->threads[i], NULL);
-	if (p->n_threads > 0)
-		advise(p, p->key, MADV_NORMAL);
+	if (p->is_sparse)
+		advise(p, MADV_NORMAL);
 }

@@ -162,6 +162,7 @@ struct prefetch {
 	const struct store *st;
 	uint64_t first_id, last_id;
 	const void *key; /* somewhere in the map */
+	bool is_sparse;
 	_Atomic unsigned next_chunk;
 	_Atomic bool is_stopping;
 	pthread_t threads[PREFETCH_THREADS];
