@@ -466,6 +466,13 @@ is_used(const struct adapt *a, int64_t now_us)
 	return a->n_sent * RATE_ONE >= part(brought, 750);
 }
 
+/* Refused as far apart as was well before. */
+static bool
+is_chance(const struct adapt *a, int64_t now_us)
+{
+	return a->gap_us > 0 && now_us - a->accepted_us >= a->gap_us / 10 * 9;
+}
+
 static bool
 decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 {
@@ -484,6 +491,10 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	} else if (a->state != ADAPT_OPEN && a->failed > 0 && a->n_since > 0 &&
 	    is_used(a, now_us)) {
 		/* Slow, but known: believe() has more to judge by. */
+		seen.accepted = base;
+	} else if (is_chance(a, now_us)) {
+		if (base == 0)
+			base = seen.sent;
 		seen.accepted = base;
 	} else {
 		/* Too little to measure by: a third of what was allowed. */
@@ -598,6 +609,8 @@ adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
 	if (a->n_known < KNOWN)
 		a->n_known++;
 	gap_us = now_us - a->accepted_us;
+	if (a->accepted_us > 0 && (a->gap_us == 0 || gap_us < a->gap_us))
+		a->gap_us = gap_us;
 	a->accepted_us = now_us;
 	if (a->state == ADAPT_HOLDING && a->is_guess && !a->window.is_open)
 		return learn_gap(a, gap_us, now_us);
@@ -781,6 +794,17 @@ settle_unused(struct adapt *a, int64_t now_us)
 	return true;
 }
 
+/* It sends less than it may, and none of it was refused for a long time. */
+static bool
+forgive(struct adapt *a, int64_t now_us)
+{
+	grow_to(a, part(a->rate, 1000 + a->conf.recover.probe_permille),
+	    now_us);
+	if (a->state != ADAPT_OPEN)
+		a->due_us = now_us + step_us(a);
+	return true;
+}
+
 bool
 adapt_step(struct adapt *a, int64_t now_us)
 {
@@ -792,6 +816,8 @@ adapt_step(struct adapt *a, int64_t now_us)
 	if (!is_used(a, now_us)) {
 		if (a->state == ADAPT_PROBING && ++a->n_unused > UNUSED_MOST)
 			return settle_unused(a, now_us);
+		if (a->n_sent > 0 && meter_long(&a->meter, now_us).n_bad == 0)
+			return forgive(a, now_us);
 		a->due_us = now_us + step_us(a);
 		a->n_sent = 0;
 		a->step_from_us = now_us;

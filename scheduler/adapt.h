@@ -62,6 +62,7 @@ struct adapt {
 	int64_t n_since;     /* accepted since */
 	int64_t bad;	     /* the rate that was refused then */
 	int64_t accepted_us; /* the last one */
+	int64_t gap_us;	     /* the shortest between two that was accepted */
 	bool is_free;	     /* more was accepted than any burst explains */
 
 	/* The window of one decision: answers to what had left before it. */
