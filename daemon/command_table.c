@@ -239,6 +239,73 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 1,
 	    .max_args = -1,
 	},
+	[COMMAND_SUPPRESS_LIST] = {
+	    .name = "suppress list",
+	    .usage = "[PATTERN] [limit N]",
+	    .summary = "list recipients that aren't written to any more",
+	    .doc = "With the reason, the reply that led to it and until when. "
+		   "PATTERN may hold * and ?. Without a limit the first 100 "
+		   "are shown.",
+	    .example = "suppress list *@example.net limit 1000",
+	    .role = ROLE_READ,
+	    .max_args = -1,
+	},
+	[COMMAND_SUPPRESS_CHECK] = {
+	    .name = "suppress check",
+	    .usage = "ADDRESS",
+	    .summary = "say whether and why an address is suppressed",
+	    .doc = "What a RCPT for this address would be answered with now.",
+	    .example = "suppress check nobody@example.net",
+	    .role = ROLE_READ,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_SUPPRESS_ADD] = {
+	    .name = "suppress add",
+	    .usage = "ADDRESS [reason hard|soft|complaint|manual] "
+		     "[for DURATION] [because TEXT]",
+	    .summary = "never write to an address again",
+	    .doc = "Without a duration for good. TEXT is kept where a "
+		   "bounce's reply would be. What is queued for the address "
+		   "already stays queued.",
+	    .example = "suppress add nobody@example.net because \"asked by "
+		       "phone\"",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
+	[COMMAND_SUPPRESS_REMOVE] = {
+	    .name = "suppress remove",
+	    .usage = "ADDRESS",
+	    .summary = "let an address be written to again",
+	    .doc = "Bounces that were counted for it are forgotten too.",
+	    .example = "suppress remove nobody@example.net",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
+	[COMMAND_SUPPRESS_EXPORT] = {
+	    .name = "suppress export",
+	    .usage = "",
+	    .summary = "print the suppression list as CSV",
+	    .doc = "RFC 4180, with the columns address, reason, reply, added "
+		   "and expires.",
+	    .example = "suppress export",
+	    .role = ROLE_OFFLINE,
+	},
+	[COMMAND_SUPPRESS_IMPORT] = {
+	    .name = "suppress import",
+	    .usage = "FILE",
+	    .summary = "add the addresses of a CSV file",
+	    .doc = "As export writes it, or from elsewhere: a header that "
+		   "names an address or email column, or one address a line. "
+		   "FILE may be -, stdin. Lines that can't be read are left "
+		   "out, and the first of them is named.",
+	    .example = "suppress import bounced.csv",
+	    .role = ROLE_OFFLINE,
+	    .min_args = 1,
+	    .max_args = 1,
+	},
 	[COMMAND_RELOAD] = {
 	    .name = "reload",
 	    .usage = "",

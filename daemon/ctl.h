@@ -61,6 +61,8 @@ int ctl_simulate(const struct ctl *ctl, int argc, char **argv);
 int ctl_man(int argc, char **argv);
 int ctl_report(const struct ctl *ctl, int argc, char **argv);
 int ctl_top(const struct ctl *ctl, int argc, char **argv);
+int ctl_suppress_export(const struct ctl *ctl, int argc, char **argv);
+int ctl_suppress_import(const struct ctl *ctl, int argc, char **argv);
 int ctl_complete(const struct ctl *ctl, int argc, char **argv);
 
 /* ctl_help.c */

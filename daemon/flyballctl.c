@@ -56,6 +56,8 @@ static offline_fn *const offline[COMMAND_COUNT] = {
 	[COMMAND_MAN] = run_man,
 	[COMMAND_TOP] = ctl_top,
 	[COMMAND_REPORT] = ctl_report,
+	[COMMAND_SUPPRESS_EXPORT] = ctl_suppress_export,
+	[COMMAND_SUPPRESS_IMPORT] = ctl_suppress_import,
 	[COMMAND_COMPLETE] = ctl_complete,
 };
 

@@ -63,6 +63,12 @@ governor_reader(struct governor *g)
 	return g->reader;
 }
 
+struct suppression_list *
+governor_suppressions(struct governor *g)
+{
+	return g->shared.suppressions;
+}
+
 struct event_log *
 governor_events(struct governor *g)
 {

@@ -43,6 +43,10 @@ bool governor_bounce(
     struct governor *g, uint64_t message, uint32_t number, const char *reply);
 bool governor_drop(struct governor *g, uint64_t message, uint32_t number);
 
+struct suppression_list *governor_suppressions(struct governor *g);
+/* Has these facts written; takes the list. */
+void governor_store(struct governor *g, struct spool_fact *facts_take);
+
 /* Reads the configuration file again. -1: it has mistakes (all in errors_out),
  * and the old one goes on. notes_out: keys that need a restart. */
 int governor_reload(struct governor *g, struct strbuf *errors_out,

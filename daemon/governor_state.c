@@ -155,3 +155,16 @@ governor_last_save(struct governor *g)
 	sched_settle(g->sched);
 	save(g, clock_mono_us());
 }
+
+void
+governor_store(struct governor *g, struct spool_fact *facts_take)
+{
+	struct spool_request *q;
+
+	if (facts_take == NULL)
+		return;
+	q = xcalloc(1, sizeof(*q));
+	q->kind = SPOOL_FACTS;
+	q->facts = facts_take;
+	spool_submit(g->spool, q);
+}

@@ -305,7 +305,7 @@ spool_request_free(struct spool_request *request)
 		free(request->rcpts[i].reply);
 	free(request->rcpts);
 	free(request->next_hop);
-	facts_free(request->facts);
+	spool_facts_free(request->facts);
 	spool_added_free(request->added);
 	free(request);
 }

@@ -74,6 +74,7 @@ struct spool_fact {
 /* value NULL: what stands under the key goes. */
 struct spool_fact *spool_fact_new(const void *key, size_t key_len,
     const void *value, size_t value_len);
+void spool_facts_free(struct spool_fact *list);
 
 struct spool_request {
 	/* FACTS brings nothing else; as SETTLE it isn't given up when the disk
@@ -160,6 +161,12 @@ struct spool_message { /* an envelope with the deliveries asked for + content */
 /* One delivery and the content, for sending. 1 = not there (any more). */
 int spool_read_delivery(struct spool_reader *r, uint64_t message,
     uint32_t number, struct spool_message *out, struct err *err_out);
+/* Facts in the order of keys, from `from` on, until `each` returns false. The
+ * bytes are lent; no other call with this reader from there. */
+int spool_facts_read(struct spool_reader *r, const void *from, size_t from_len,
+    bool (*each)(const void *key, size_t key_len, const void *value,
+	size_t value_len, void *arg),
+    void *arg, struct err *err_out);
 /* The envelope with all its deliveries, no content. */
 int spool_read_message(struct spool_reader *r, uint64_t message,
     struct envelope *out, struct err *err_out);

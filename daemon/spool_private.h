@@ -151,10 +151,9 @@ int record_ends(const struct store *st, MDB_txn *txn, uint64_t *first_out,
 /* To the first record of this message or a later one. */
 int record_seek(MDB_cursor *c, uint64_t id, MDB_val *key, MDB_val *data);
 
-/* ---- spool_fact.c: what the governor remembers ---- */
+/* ---- spool_facts.c: what the governor remembers ---- */
 /* LMDB's code. */
 int facts_put(struct turn *t, const struct spool_fact *list);
-void facts_free(struct spool_fact *list);
 
 /* ---- spool_prefetch.c: a cold disk, read in parallel ---- */
 #define PREFETCH_THREADS 12

@@ -4,7 +4,7 @@
  *
  *	meta	name -> value (schema, next id)
  *	mail	messages, deliveries and contents: spool_record.c
- *	fact	what the governor remembers: spool_fact.c
+ *	fact	what the governor remembers: spool_facts.c
  *
  * Here it is opened, given room, and opened again when a commit failed. The
  * writer calls what changes things; readers come in through

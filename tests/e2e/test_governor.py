@@ -4,9 +4,10 @@ rates and for nothing else, messages aren't punished for them, recipients who
 don't exist are not written to again, and a restart forgets none of it."""
 
 import smtplib
+import subprocess
 import unittest
 
-from harness import Flyball, Peer, wait_until
+from harness import FLYBALLCTL, Flyball, Peer, wait_until
 
 CONFIG = """
 listeners:
@@ -120,6 +121,27 @@ class Suppression(unittest.TestCase):
             send(f, ["nobody@gmail.com", "b@gmail.com"])
             wait_until(lambda: [m for m in peer.messages if m["recipients"] == ["b@gmail.com"]], 10, "the other one")
             self.assertEqual(len(f.events("bounced")), 1)
+
+    def test_the_list_goes_out_and_comes_in_as_csv(self):
+        with self.peer() as peer, Flyball(CONFIG % peer.port) as f:
+            send(f, ["nobody@gmail.com"])
+            wait_until(lambda: f.events("suppressed"), 10, "suppression")
+
+            def csv(*words, **kw):
+                return subprocess.run([FLYBALLCTL, "-s", f.socket, "suppress", *words], text=True,
+                                      capture_output=True, **kw)
+            out = wait_until(lambda: (lambda p: p if "nobody" in p.stdout else None)(csv("export")), 5, "the entry")
+            header, line = out.stdout.splitlines()
+            self.assertEqual(header, "address,reason,reply,added,expires")
+            self.assertTrue(line.startswith(f'nobody@gmail.com,hard,"{self.UNKNOWN}"') or
+                            line.startswith(f"nobody@gmail.com,hard,{self.UNKNOWN}"), line)
+            f.ctl("suppress", "remove", "nobody@gmail.com")
+            self.assertFalse(f.ctl("suppress", "check", "nobody@gmail.com")["suppressed"])
+            into = csv("import", "-", input=out.stdout + "not an address\nmore@gmail.com\n")
+            self.assertEqual(into.stdout, "2 added\n")
+            self.assertIn("-:3:", into.stderr)
+            self.assertEqual(f.ctl("suppress", "check", "nobody@gmail.com")["reason"], "hard")
+            self.assertEqual([e["address"] for e in f.ctl("suppress", "list")], ["more@gmail.com", "nobody@gmail.com"])
 
     def test_off_means_off(self):
         config = CONFIG + "suppression: {action: off}\n"

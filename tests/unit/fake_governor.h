@@ -23,6 +23,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/event_log.h"
 #include "daemon/governor.h"
+#include "daemon/suppression_list.h"
 #include "tests/unit/conf_fixture.h"
 
 #define FAKE_MESSAGES_MAX 4096
@@ -41,6 +42,8 @@ struct governor {
 	char *bounce_reply;
 	const char *reload_errors; /* NULL = it succeeds */
 	const char *reload_notes;
+	struct suppression_list *suppressions;
+	struct spool_fact *facts; /* stored, the newest first */
 };
 
 struct sched *
@@ -185,6 +188,65 @@ spool_read_message(struct spool_reader *r, uint64_t message,
 	return 0;
 }
 
+struct suppression_list *
+governor_suppressions(struct governor *g)
+{
+	return g->suppressions;
+}
+
+void
+governor_store(struct governor *g, struct spool_fact *facts_take)
+{
+	while (facts_take != NULL) {
+		struct spool_fact *f = facts_take;
+
+		facts_take = f->next;
+		f->next = g->facts;
+		g->facts = f;
+	}
+}
+
+static inline int
+fake_compare(const struct spool_fact *f, const void *key, size_t len)
+{
+	int order = memcmp(f->bytes, key, len < f->key_len ? len : f->key_len);
+
+	return order != 0 ? order : (f->key_len > len) - (f->key_len < len);
+}
+
+/* The newest word on the first key from there on; NULL: there is none. */
+static inline const struct spool_fact *
+fake_next_fact(const struct governor *g, const void *from, size_t len,
+    bool is_after)
+{
+	const struct spool_fact *best = NULL;
+
+	for (const struct spool_fact *f = g->facts; f != NULL; f = f->next)
+		if (fake_compare(f, from, len) >= (is_after ? 1 : 0) &&
+		    (best == NULL ||
+			fake_compare(f, best->bytes, best->key_len) < 0))
+			best = f;
+	return best;
+}
+
+int
+spool_facts_read(struct spool_reader *r, const void *from, size_t from_len,
+    bool (*each)(const void *key, size_t key_len, const void *value,
+	size_t value_len, void *arg),
+    void *arg, struct err *err_out)
+{
+	struct governor *g = (struct governor *)r;
+	const struct spool_fact *f = fake_next_fact(g, from, from_len, false);
+
+	(void)err_out;
+	while (f != NULL &&
+	    (f->is_removed ||
+		each(f->bytes, f->key_len, f->bytes + f->key_len, f->value_len,
+		    arg)))
+		f = fake_next_fact(g, f->bytes, f->key_len, true);
+	return 0;
+}
+
 /* ---- for tests ---- */
 
 static inline void
@@ -220,6 +282,7 @@ fake_start(struct governor *g)
 	fixture_stream(&g->f, "news", PRIORITY_BULK, 1, "ip-a", "ip-b", NULL);
 	fixture_stream(&g->f, "default", PRIORITY_NORMAL, 1, "ip-a", NULL);
 	g->s = sched_new(&g->f.conf, 1);
+	g->suppressions = suppression_list_new(NULL);
 	g->base = event_base_new();
 	g->events = event_log_open("", NULL);
 	g->follower = event_log_follow(g->events, fake_keep_line, g);
@@ -237,6 +300,8 @@ fake_stop(struct governor *g)
 	event_log_close(g->events);
 	event_base_free(g->base);
 	sched_free(g->s);
+	suppression_list_free(g->suppressions);
+	spool_facts_free(g->facts);
 	free(g->bounce_reply);
 	strbuf_fini(&g->seen);
 }

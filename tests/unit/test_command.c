@@ -783,6 +783,46 @@ fuzzed_lines_are_answered(void **state)
 #undef N_BITS
 }
 
+static void
+suppressed_addresses_are_kept_found_and_released(void **state)
+{
+	json_t *r;
+
+	(void)state;
+	did("suppress add Nobody@Example.net for 1h because \"550 5.1.1 no\"");
+	did("suppress add spam@a.test reason complaint");
+	r = ask("suppress check nobody@example.NET");
+	assert_true(json_is_true(json_object_get(r, "suppressed")));
+	assert_string_equal(text(r, "reason"), "manual");
+	assert_string_equal(text(r, "reply"), "550 5.1.1 no");
+	assert_true(json_is_string(json_object_get(r, "expires")));
+	json_decref(r);
+	r = ask("suppress check other@example.net");
+	assert_true(json_is_false(json_object_get(r, "suppressed")));
+	json_decref(r);
+	r = ask("suppress list");
+	assert_int_equal(json_array_size(r), 2);
+	json_decref(r);
+	r = ask("suppress list *@a.test");
+	assert_int_equal(json_array_size(r), 1);
+	assert_string_equal(text(json_array_get(r, 0), "reason"), "complaint");
+	assert_true(json_is_null(json_object_get(json_array_get(r, 0),
+	    "expires")));
+	json_decref(r);
+	r = ask("suppress list limit 1");
+	assert_int_equal(json_array_size(r), 1);
+	json_decref(r);
+	did("suppress remove NOBODY@example.net");
+	refused_as(&root, "suppress remove nobody@example.net", "isn't on",
+	    false);
+	r = ask("suppress list");
+	assert_int_equal(json_array_size(r), 1);
+	json_decref(r);
+	refused_as(&root, "suppress add <a@b.test>", "no address", false);
+	refused_as(&root, "suppress add a@b.test reason bad", "none of", true);
+	refused_as(&root, "suppress check nobody", "no address", false);
+}
+
 int
 main(void)
 {
@@ -808,6 +848,7 @@ main(void)
 		CASE(bounces_give_the_reason),
 		CASE(retry_makes_the_deferred_due),
 		CASE(a_big_change_is_paced),
+		CASE(suppressed_addresses_are_kept_found_and_released),
 		CASE(reload_and_drain),
 		CASE(fuzzed_lines_are_answered),
 	};

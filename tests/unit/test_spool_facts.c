@@ -137,6 +137,48 @@ test_kept_replaced_and_removed(void **state)
 	assert_facts("b=three;c=;");
 }
 
+static bool
+on_fact_until(const void *key, size_t key_len, const void *value,
+    size_t value_len, void *arg)
+{
+	on_fact(key, key_len, value, value_len, arg);
+	return ((struct strbuf *)arg)->len < 8;
+}
+
+static void
+test_read_while_it_runs(void **state)
+{
+	struct spool *spool = open_and_start();
+	struct strbuf text = { 0 };
+	struct err err;
+	struct spool_reader *r = spool_reader_new(spool, &err);
+
+	(void)state;
+	put(spool, "e", "1");
+	put(spool, "f", "2");
+	put(spool, "g", "3");
+	await_committed(3);
+	assert_int_equal(spool_facts_read(r, "dd", 2, on_fact_until, &text,
+			     &err),
+	    0);
+	assert_string_equal(text.data, "e=1;f=2;");
+	strbuf_reset(&text);
+	assert_int_equal(spool_facts_read(r, "h", 1, on_fact_until, &text,
+			     &err),
+	    0);
+	assert_int_equal(text.len, 0);
+	strbuf_fini(&text);
+	spool_reader_free(r);
+	for (const char *key = "efg"; *key != '\0'; key++) {
+		char name[2] = { *key };
+
+		put(spool, name, NULL);
+	}
+	await_committed(3);
+	spool_stop(spool);
+	spool_close(spool);
+}
+
 static int
 failing_commit(MDB_txn *txn)
 {
@@ -196,6 +238,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kept_replaced_and_removed),
+		cmocka_unit_test(test_read_while_it_runs),
 		cmocka_unit_test(test_not_given_up),
 	};
 
