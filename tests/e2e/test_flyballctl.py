@@ -405,7 +405,8 @@ class Socket(unittest.TestCase):
             start = time.monotonic()
             wait_until(lambda: len(peer.messages) == 300, 20, "the mail")
             self.assertLess(time.monotonic() - start, 10)
-            self.assertLess(self.resident(f) - before, 60 << 20)
+            if "FLYBALL_SANITIZED" not in os.environ:
+                self.assertLess(self.resident(f) - before, 60 << 20)
             self.assertTrue(f.ctl("version"))
             for s in clients:
                 s.close()
