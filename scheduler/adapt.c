@@ -142,7 +142,7 @@ adapt_depth(const struct adapt *a)
 
 	if (a->state == ADAPT_OPEN)
 		return INT64_MAX;
-	n = brings(a->rate, least(a->conf.react.hold_us, 1000000)) / RATE_ONE;
+	n = brings(a->rate, a->conf.react.hold_us / 8) / RATE_ONE;
 	return most(n, 1);
 }
 

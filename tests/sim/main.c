@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: ISC */
-/* flyball-sim: the situations by name, with every change of speed. */
+/*
+ * flyball-sim [NAME [SEED [COUNT]]]: situations whose names contain NAME, over
+ * COUNT seeds; with one seed every change of speed is shown.
+ * flyball-sim season [SEED]: sixty days in real times.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/sim/situations.h"
 
@@ -32,6 +37,20 @@ tell(struct sim *sim, const struct sched_change *c)
 	    st.reputation, c->code);
 }
 
+static void
+season(uint64_t seed)
+{
+	clock_t began = clock();
+	struct season out;
+
+	season_run(seed, 60, &out);
+	printf("60 days of a million a day: offered %.0f, accepted %.0f, "
+	       "refused %.0f, %llu decisions, %.1f s\n",
+	    out.offered, out.accepted, out.refused,
+	    (unsigned long long)out.n_decisions,
+	    (double)(clock() - began) / CLOCKS_PER_SEC);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -39,6 +58,10 @@ main(int argc, char **argv)
 	uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
 	unsigned n = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 1;
 
+	if (strcmp(name, "season") == 0) {
+		season(seed);
+		return 0;
+	}
 	for (size_t i = 0; i < n_situations; i++) {
 		struct situation st = situations[i];
 

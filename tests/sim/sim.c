@@ -404,15 +404,25 @@ step_mail(struct sim *sim, struct sim_flight *f)
 	end_after(sim, f, &pv, f->n);
 }
 
+/* Does it matter who the recipient is? */
+static bool
+has_traits(const struct provider_spec *spec)
+{
+	return spec->noise.unknown_user > 0 || spec->noise.mailbox_full > 0 ||
+	    spec->greylist.share > 0;
+}
+
 static void
 step_rcpt(struct sim *sim, struct sim_flight *f)
 {
 	struct provider_verdict pv = { 0 }, bad = { 0 };
 	char rcpt[64];
 
+	snprintf(rcpt, sizeof(rcpt), "u@%s.example", f->site->name);
 	for (uint32_t i = 0; i < f->n; i++) {
-		snprintf(rcpt, sizeof(rcpt), "u%llu.%u@%s.example",
-		    (unsigned long long)f->message, i, f->site->name);
+		if (has_traits(&f->site->spec))
+			snprintf(rcpt, sizeof(rcpt), "u%llu.%u@%s.example",
+			    (unsigned long long)f->message, i, f->site->name);
 		provider_model_rcpt(f->site->model, &f->session->session,
 		    "news@example.com", rcpt, sim->now_us, &pv);
 		if (pv.kind == PROVIDER_OK)

@@ -70,6 +70,20 @@ run_situation(void **state)
 		assert_true(r == 0);
 }
 
+static void
+a_week_in_real_times(void **state)
+{
+	struct season out;
+
+	(void)state;
+	season_run(first_seed, 7, &out);
+	printf("a week: offered %.0f, accepted %.0f, refused %.0f\n",
+	    out.offered, out.accepted, out.refused);
+	assert_true(out.offered > 6.5e6);
+	assert_true(out.accepted >= 0.97 * out.offered);
+	assert_true(out.refused <= 0.002 * out.offered);
+}
+
 int
 main(void)
 {
@@ -87,6 +101,8 @@ main(void)
 		tests[i] =
 		    (struct CMUnitTest){ situations[i].name, run_situation,
 			    NULL, NULL, (void *)(uintptr_t)&situations[i] };
-	return _cmocka_run_group_tests("situations", tests, n_situations, NULL,
-	    NULL);
+	tests[n_situations] =
+	    (struct CMUnitTest)cmocka_unit_test(a_week_in_real_times);
+	return _cmocka_run_group_tests("situations", tests, n_situations + 1,
+	    NULL, NULL);
 }
