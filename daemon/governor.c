@@ -323,6 +323,7 @@ make_loop(struct governor *g)
 	event_config_free(config);
 	g->plan_timer = evtimer_new(g->base, on_plan_timer, g);
 	g->tick = event_new(g->base, -1, EV_PERSIST, on_tick, g);
+	g->full_timer = evtimer_new(g->base, on_tick, g);
 	event_add(g->tick, &every_second);
 	g->drain_timer = evtimer_new(g->base, on_drain_timer, g);
 	g->mailbox = mailbox_new(g->base, governor_receive, on_batch_done, g);
@@ -362,6 +363,7 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	g->shared.peers = peer_table_new();
 	g->shared.submissions = rate_limiter_new();
 	g->shared.governor = g->mailbox;
+	g->shared.full_plans = full_plans_new();
 	g->shared.suppressions = suppression_list_new(err_out);
 	if (g->shared.suppressions == NULL)
 		return -1;
@@ -482,12 +484,14 @@ governor_free(struct governor *g)
 	peer_table_free(g->shared.peers);
 	rate_limiter_free(g->shared.submissions);
 	suppression_list_free(g->shared.suppressions);
+	full_plans_free(g->shared.full_plans);
 	governor_uses_free(g);
 	event_log_close(g->events);
 	mailbox_free(g->mailbox);
 	zone_close(g->zone);
 	event_free(g->plan_timer);
 	event_free(g->tick);
+	event_free(g->full_timer);
 	event_free(g->drain_timer);
 	for (size_t i = 0; i < 4; i++)
 		if (g->signals[i] != NULL)

@@ -42,7 +42,9 @@ struct governor {
 	int64_t started_utc_us;
 	struct zone *zone;  /* NULL: UTC */
 	struct event *tick; /* so that state is kept when nothing happens */
-	int64_t saved_us, utc_told_us;
+	int64_t saved_us, utc_told_us, full_told_us;
+	bool has_tempfail; /* a plan that may be full */
+	struct event *full_timer;
 	struct spool_fact *stale; /* facts to be written with the next save */
 	uint64_t n_delivered, n_deferred, n_failed;
 	bool is_spool_failing;

@@ -19,6 +19,7 @@
 
 #define SAVE_EVERY_US 200000
 #define UTC_EVERY_US  1000000
+#define FULL_EVERY_US 50000
 
 /* One save on its way to the disk. */
 struct saved_letter {
@@ -136,6 +137,44 @@ governor_saved(struct governor *g, const struct letter *letter)
 	g->wants_plan = true;
 }
 
+/* ---- plans that are full, for the sessions ---- */
+
+static void
+add_full(const char *key, const char *text, void *arg)
+{
+	full_plans_add(arg, key, text);
+}
+
+static void
+tell_full(struct governor *g, int64_t now_us)
+{
+	const struct conf *conf = g->rt->conf;
+	bool is_asked = false;
+
+	g->full_told_us = now_us;
+	for (size_t i = 0; i < conf->n_plans; i++)
+		is_asked |= conf->plans[i].overflow == OVERFLOW_TEMPFAIL;
+	full_plans_begin(g->shared.full_plans);
+	g->has_tempfail = is_asked;
+	if (is_asked)
+		sched_full_each(g->sched, now_us, add_full,
+		    g->shared.full_plans);
+	full_plans_end(g->shared.full_plans);
+}
+
+/* A turn that comes too soon after the last word is followed by one of its
+ * own, so the last change is told too. */
+static void
+tell_full_in_time(struct governor *g, int64_t now_us)
+{
+	static const struct timeval soon = { .tv_usec = FULL_EVERY_US };
+
+	if (now_us - g->full_told_us >= FULL_EVERY_US)
+		tell_full(g, now_us);
+	else if (g->has_tempfail && !evtimer_pending(g->full_timer, NULL))
+		evtimer_add(g->full_timer, &soon);
+}
+
 void
 governor_keep_state(struct governor *g)
 {
@@ -145,6 +184,7 @@ governor_keep_state(struct governor *g)
 		g->utc_told_us = now_us;
 		sched_utc(g->sched, now_us, clock_utc_us());
 	}
+	tell_full_in_time(g, now_us);
 	if (sched_wants_save(g->sched) || now_us - g->saved_us >= SAVE_EVERY_US)
 		save(g, now_us);
 }

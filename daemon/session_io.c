@@ -48,6 +48,7 @@ struct answer {
 	bool is_temporary;
 	enum spool_result result;
 	uint64_t message;
+	char *refusal; /* not the spool's: a plan is full */
 };
 
 static const struct stream_ops session_stream_ops;
@@ -266,12 +267,26 @@ choose_stream(struct session_io *s, const struct envelope *e)
 	return stream_match(s->worker->rt->conf, &facts);
 }
 
+/* By the same way as the spool's answer: never within the session's call. */
+static void
+refuse_later(struct session_io *s, struct spool_request *request,
+    const char *text)
+{
+	struct answer *answer = xcalloc(1, sizeof(*answer));
+
+	answer->session = s;
+	answer->refusal = xasprintf("452 4.3.2 %s", text);
+	spool_request_free(request);
+	mailbox_post(s->worker->mailbox, &answer->letter, WORKER_COMMITTED);
+}
+
 static void
 on_submit(void *arg, struct envelope *envelope_take, struct body *body_take)
 {
 	struct session_io *s = arg;
 	struct spool_request *request = xcalloc(1, sizeof(*request));
 	struct envelope *e = &request->envelope;
+	char text[256];
 
 	request->kind = SPOOL_SUBMIT;
 	*e = *envelope_take;
@@ -283,6 +298,11 @@ on_submit(void *arg, struct envelope *envelope_take, struct body *body_take)
 	e->arrived_utc_us = clock_utc_us();
 	submission_split(e, s->worker->rt->index);
 	s->n_awaited++;
+	if (full_plans_meets(s->worker->shared->full_plans,
+		s->worker->rt->conf, e, text, sizeof(text))) {
+		refuse_later(s, request, text);
+		return;
+	}
 	spool_submit(s->worker->shared->spool, request);
 }
 
@@ -302,16 +322,20 @@ worker_committed(struct spool_request *request_take)
 }
 
 static void
-deliver_commit(struct session_io *s, enum spool_result result, uint64_t message)
+deliver_commit(struct session_io *s, const struct answer *answer)
 {
 	s->n_awaited--;
-	if (result == SPOOL_OK)
+	if (answer->refusal == NULL && answer->result == SPOOL_OK)
 		atomic_fetch_add(&s->worker->shared->n_accepted, 1);
 	if (s->stream == NULL) {
 		session_release(s);
 		return;
 	}
-	smtp_session_submit_done(s->smtp, result, message);
+	if (answer->refusal != NULL)
+		smtp_session_submit_refused(s->smtp, answer->refusal);
+	else
+		smtp_session_submit_done(s->smtp, answer->result,
+		    answer->message);
 	stream_resume(s->stream);
 	session_after(s);
 }
@@ -322,11 +346,11 @@ session_io_answer(struct letter *letter_take)
 	struct answer *answer = (struct answer *)letter_take;
 
 	if (letter_take->kind == WORKER_COMMITTED)
-		deliver_commit(answer->session, answer->result,
-		    answer->message);
+		deliver_commit(answer->session, answer);
 	else
 		deliver_auth(answer->session, answer->who,
 		    answer->is_temporary);
+	free(answer->refusal);
 	free(answer);
 }
 

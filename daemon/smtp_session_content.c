@@ -253,6 +253,19 @@ smtp_session_submit_done(struct smtp_session *s, enum spool_result result,
 	session_end(s);
 }
 
+void
+smtp_session_submit_refused(struct smtp_session *s, const char *reply)
+{
+	if (s->state != SESSION_SUBMIT_WAIT)
+		return;
+	session_begin(s);
+	log_info("message_refused", LOG_STR("client", s->client),
+	    LOG_STR("reply", reply));
+	session_reply(s, reply);
+	session_reset(s);
+	session_end(s);
+}
+
 /* ---- DATA ---- */
 
 const char *

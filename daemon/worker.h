@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "daemon/auth.h"
+#include "daemon/full_plans.h"
 #include "daemon/job.h"
 #include "daemon/mailbox.h"
 #include "daemon/peer_table.h"
@@ -24,6 +25,7 @@ struct worker_shared {
 	struct peer_table *peers;
 	struct rate_limiter *submissions;
 	struct suppression_list *suppressions;
+	struct full_plans *full_plans;
 	struct mailbox *governor;
 	_Atomic bool wants_events; /* somebody reads the event log */
 	_Atomic unsigned n_sessions;

@@ -33,29 +33,6 @@ find(struct sched *s, const char *name)
 	return e != NULL ? e : quotas_find(s, QUOTA_SENDER, name);
 }
 
-static int64_t
-n_waiting(struct sched *s, const struct quota_entry *e)
-{
-	uint64_t n = 0;
-
-	for (struct dest *dest = s->dests; dest; dest = dest->hh.next) {
-		struct flow *f;
-
-		DL_FOREACH2(dest->flows, f, dest_next)
-		{
-			bool is_of = e->quota.kind == QUOTA_LANE
-			    ? f->lane != NULL && f->lane->quota == e
-			    : e->quota.kind == QUOTA_ROUTE
-			    ? f->lane != NULL && f->lane->route->total == e
-			    : f->gate != NULL && f->gate->quota == e;
-
-			if (is_of)
-				n += f->n_queued_recipients;
-		}
-	}
-	return (int64_t)n;
-}
-
 static void
 view_plan(struct sched *s, struct quota_entry *e, struct plan_view *out)
 {
@@ -95,7 +72,7 @@ view(struct sched *s, struct quota_entry *e, struct plan_view *out)
 		.date = day,
 		.allowed = INT64_MAX,
 		.sent = ledger_get(&e->quota.ledger, day, LEDGER_CHARGED),
-		.waiting = n_waiting(s, e),
+		.waiting = quotas_waiting(s, e),
 		.next_us = s->now_us,
 	};
 	if (e->quota.has_plan)
@@ -212,46 +189,37 @@ sched_complaint(struct sched *s, const char *lane, int64_t n, int64_t now_us)
 /* ---- submission ---- */
 
 static bool
-has_room(struct sched *s, struct quota_entry *e, char *why, size_t size)
+is_full(struct sched *s, struct quota_entry *e)
 {
-	int64_t utc_us = sched_utc_now(s);
+	struct quota *q = &e->quota;
 
-	if (e == NULL || !e->quota.has_plan || quota_is_shadow(&e->quota) ||
-	    e->quota.warmup.plan->overflow != OVERFLOW_TEMPFAIL)
-		return true;
-	quota_tick(&e->quota, utc_us);
+	if (!q->has_plan || quota_is_shadow(q) ||
+	    q->warmup.plan->overflow != OVERFLOW_TEMPFAIL)
+		return false;
+	quota_tick(q, sched_utc_now(s));
 	/* Not begun: the first message is what begins it. */
-	if (e->quota.warmup.st.day == WARMUP_NO_DAY ||
-	    n_waiting(s, e) < quota_left(&e->quota))
-		return true;
-	snprintf(why, size,
-	    "plan %s takes no more for %s today; try again later",
-	    e->quota.plan_name, e->quota.name);
-	return false;
+	return q->warmup.st.day != WARMUP_NO_DAY &&
+	    quotas_waiting(s, e) >= quota_left(q);
 }
 
-bool
-sched_takes(struct sched *s, const char *stream, const char *provider,
-    const char *site, const char *sender_domain, int64_t now_us, char *why_out,
-    size_t size)
+void
+sched_full_each(struct sched *s, int64_t now_us,
+    void (*each)(const char *key, const char *text, void *arg), void *arg)
 {
-	const struct stream *st;
-	const struct sender_gate *g;
-	const struct sender *sd;
-	const struct dest *dest;
-	const struct lane *l;
+	struct quota_entry *e, *next;
 
 	sched_clock(s, now_us);
-	st = stream_or_default(s, stream);
-	dest = dest_get(s, provider, site);
-	/* With a next route in force the plan wouldn't say tempfail. */
-	l = lane_get(s, st->routes[0], dest_get(s, provider, site));
-	if (!has_room(s, l->quota, why_out, size) ||
-	    !has_room(s, l->route->total, why_out, size))
-		return false;
-	sd = sender_domain != NULL ? sender_find(s, sender_domain) : NULL;
-	g = sd != NULL ? sender_gate_find(sd, dest->name) : NULL;
-	return g == NULL || has_room(s, g->quota, why_out, size);
+	HASH_ITER(hh, s->quotas, e, next)
+	{
+		char text[200];
+
+		if (!is_full(s, e))
+			continue;
+		snprintf(text, sizeof(text),
+		    "Plan %s takes no more for %s today, try later",
+		    e->quota.plan_name, e->quota.name);
+		each(e->key, text, arg);
+	}
 }
 
 /* ---- forecasts ---- */
@@ -282,7 +250,7 @@ rate_of_lane(const struct lane *l)
 }
 
 static int64_t
-n_of_lane(const struct lane *l, const char *stream, bool *has_out)
+n_to_leave(const struct lane *l, const char *stream, bool *has_out)
 {
 	const struct flow *f;
 	uint64_t n = 0;
@@ -325,7 +293,7 @@ forecast_lane(struct sched *s, struct lane *l, void *arg)
 	struct forecast_view v = { .lane = l->name, .gate = hold.gate };
 	bool has;
 
-	f.n = v.n_waiting = n_of_lane(l, walk->stream, &has);
+	f.n = v.n_waiting = n_to_leave(l, walk->stream, &has);
 	if (f.n == 0 || !has)
 		return;
 	if (hold.gate == GATE_PAUSE || hold.gate == GATE_SUSPENDED ||

@@ -167,21 +167,41 @@ quotas_wake(struct sched *s, struct quota_entry *e)
 
 /* ---- days ---- */
 
-/* Recipients that wait for it. */
 static int64_t
-n_waiting(struct sched *s, const struct quota_entry *e)
+n_of_lane(struct sched *s, const char *name)
 {
-	struct lane *l = e->quota.kind == QUOTA_LANE
-	    ? lane_by_name(s, e->quota.name, false)
-	    : NULL;
+	const struct lane *l = lane_by_name(s, name, false);
+	const struct flow *f;
 	uint64_t n = 0;
-	struct flow *f;
 
 	if (l == NULL)
 		return 0;
 	DL_FOREACH2(l->dest->flows, f, dest_next)
 	if (f->lane == l)
 		n += f->n_queued_recipients;
+	return (int64_t)n;
+}
+
+int64_t
+quotas_waiting(struct sched *s, const struct quota_entry *e)
+{
+	uint64_t n = 0;
+
+	if (e->quota.kind == QUOTA_LANE)
+		return n_of_lane(s, e->quota.name);
+	for (struct dest *dest = s->dests; dest; dest = dest->hh.next) {
+		const struct flow *f;
+
+		DL_FOREACH2(dest->flows, f, dest_next)
+		{
+			bool is_of = e->quota.kind == QUOTA_ROUTE
+			    ? f->lane != NULL && f->lane->route->total == e
+			    : f->gate != NULL && f->gate->quota == e;
+
+			if (is_of)
+				n += f->n_queued_recipients;
+		}
+	}
 	return (int64_t)n;
 }
 
@@ -192,7 +212,7 @@ on_quota_timer(struct sched *s, struct timer *t)
 	int64_t utc_us = sched_utc_now(s);
 
 	if (utc_us >= quota_end(&e->quota) && e->quota.has_plan) {
-		int64_t n = n_waiting(s, e);
+		int64_t n = quotas_waiting(s, e);
 
 		/* Of the day that ends, hence before it does. */
 		if (n > 0 && e->quota.warmup.st.day != WARMUP_NO_DAY)

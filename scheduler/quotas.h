@@ -57,6 +57,8 @@ void quotas_release(struct quota_entry *e);
 void quotas_touch(struct sched *s, struct quota_entry *e);
 /* Arms its timer: the end of its day, or of its overflow. */
 void quotas_arm(struct sched *s, struct quota_entry *e);
+/* Recipients that are queued for it. */
+int64_t quotas_waiting(struct sched *s, const struct quota_entry *e);
 /* A wait of it is over, or its day: who may profit asks again. */
 void quotas_wake(struct sched *s, struct quota_entry *e);
 

@@ -411,13 +411,12 @@ int sched_plan_order(struct sched *s, const char *name, enum warmup_order order,
 void sched_complaint(struct sched *s, const char *lane, int64_t n,
     int64_t now_us);
 /*
- * At submission: false when a plan that says `overflow: tempfail` has no more
- * room today for mail of this stream and domain to this destination, what
- * waits counted in; the sentence goes to why_out.
+ * For submission: plans that say `overflow: tempfail` and have no more room
+ * today, what waits counted in. The key is "lane ROUTE/PROVIDER", "route
+ * ROUTE" or "sender DOMAIN/PROVIDER"; the text is for the client.
  */
-bool sched_takes(struct sched *s, const char *stream, const char *provider,
-    const char *site, const char *sender_domain, int64_t now_us, char *why_out,
-    size_t size);
+void sched_full_each(struct sched *s, int64_t now_us,
+    void (*each)(const char *key, const char *text, void *arg), void *arg);
 
 /* ---- forecasts ---- */
 struct forecast_view {

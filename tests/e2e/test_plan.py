@@ -181,6 +181,30 @@ class Steered(unittest.TestCase):
             self.assertEqual(f.ctl("plan", "cold/gmail")["history"][0]["overflowed"], 40)
 
 
+class Full(unittest.TestCase):
+    def test_a_plan_that_says_tempfail_refuses_what_it_has_no_room_for(self):
+        with Peer() as cold, Peer() as warm, \
+                Flyball(config(cold, warm, "24h", "front", "tempfail")) as f:
+            with smtplib.SMTP("127.0.0.1", f.port) as c:
+                def submit(domain="gmail.com"):
+                    return c.sendmail("news@app.test", [f"r@{domain}"], b"Subject: x\r\n\r\nx\r\n")
+                for _ in range(20):
+                    submit()
+                wait_until(lambda: len(cold.messages) == 20, 10, "the day's 20")
+                time.sleep(0.3)
+                with self.assertRaises(smtplib.SMTPDataError) as refused:
+                    submit()
+                self.assertEqual(refused.exception.smtp_code, 452)
+                self.assertIn(b"4.3.2 Plan rehearsal takes no more for cold/gmail today",
+                              refused.exception.smtp_error)
+                submit("elsewhere.test")  # the same session, another destination
+                f.ctl("plan", "cold/gmail", "advance")
+                time.sleep(0.3)
+                submit()
+            wait_until(lambda: len(cold.messages) == 22, 10, "the other two")
+            self.assertEqual(len(warm.messages), 0)
+
+
 def epoch(ts):
     import datetime
     return datetime.datetime.fromisoformat(ts.replace("Z", "+00:00")).timestamp()
