@@ -69,34 +69,40 @@ print_latency(const char *name, int64_t *v, size_t n)
 }
 
 /* The disk itself: 4 KiB at a time into space that is written already. */
+#define DISK_BLOCKS 1000
+
+static struct {
+	int fd;
+	size_t next;
+} disk;
+
 static void
-measure_disk(void)
+disk_open(void)
 {
-	size_t n = 1000;
-	int64_t *v = xcalloc(n, sizeof(*v));
 	char *path = xasprintf("%s/disk", opt.dir);
-	char *block = xcalloc(1, 4096);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char block[4096] = { 0 };
 
-	for (size_t i = 0; i < n; i++)
-		if (write(fd, block, 4096) != 4096)
+	disk.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	for (size_t i = 0; i < DISK_BLOCKS; i++)
+		if (write(disk.fd, block, sizeof(block)) != sizeof(block))
 			fail("can't write");
-	fsync(fd);
-	for (size_t i = 0; i < n; i++) {
-		int64_t begun_us = clock_mono_us();
-
-		memset(block, (int)i, 4096);
-		if (pwrite(fd, block, 4096, (off_t)(4096 * i)) != 4096 ||
-		    fdatasync(fd) < 0)
-			fail("can't sync");
-		v[i] = clock_mono_us() - begun_us;
-	}
-	print_latency("fdatasync_4k", v, n);
-	close(fd);
-	unlink(path);
+	fsync(disk.fd);
 	free(path);
-	free(block);
-	free(v);
+}
+
+static int64_t
+disk_sync_us(void)
+{
+	char block[4096];
+	size_t at = disk.next++ % DISK_BLOCKS;
+	int64_t begun_us = clock_mono_us();
+
+	memset(block, (int)disk.next, sizeof(block));
+	if (pwrite(disk.fd, block, sizeof(block), (off_t)(4096 * at)) !=
+		sizeof(block) ||
+	    fdatasync(disk.fd) < 0)
+		fail("can't sync");
+	return clock_mono_us() - begun_us;
 }
 
 /* ---- a spool, and who waits for it ---- */
@@ -210,21 +216,30 @@ expect_ids(size_t n)
 
 /* ---- the measurements ---- */
 
+/* One message at a time, and the disk in turns with it: other load on the
+ * machine hits both alike. */
 static void
 measure_single(struct spool *spool, const char *name)
 {
 	int64_t *v = xcalloc(opt.n_messages, sizeof(*v));
+	int64_t *syncs = xcalloc(opt.n_messages, sizeof(*syncs));
+	char disk_name[64];
 
 	for (size_t i = 0; i < opt.n_messages; i++) {
-		int64_t begun_us = clock_mono_us();
+		int64_t begun_us;
 		size_t before = world.n_answered;
 
+		syncs[i] = disk_sync_us();
+		begun_us = clock_mono_us();
 		submit(spool);
 		wait_for(before + 1);
 		v[i] = clock_mono_us() - begun_us;
 	}
+	snprintf(disk_name, sizeof(disk_name), "%s_fdatasync_4k", name);
 	print_latency(name, v, opt.n_messages);
+	print_latency(disk_name, syncs, opt.n_messages);
 	free(v);
+	free(syncs);
 }
 
 /* `window` requests are always under way, as from so many sessions: the ids
@@ -366,8 +381,7 @@ shuffle(uint64_t *ids, size_t n)
 
 #define ROUNDS 9
 
-/* One of two spools that are measured in turns: other load on the machine
- * hits both alike. */
+/* One of two spools that are measured in turns, too. */
 struct side {
 	struct spool *spool;
 	const uint64_t *queue; /* settled in this order; NULL: the newest */
@@ -512,7 +526,7 @@ main(int argc, char **argv)
 	opt.content = xmalloc(opt.size);
 	memset(opt.content, 'x', opt.size);
 	printf("{\n  \"bytes\": %zu,\n", opt.size);
-	measure_disk();
+	disk_open();
 	measure();
 	if (opt.n_queued > 3 * ROUNDS * opt.n_messages)
 		measure_queue();
