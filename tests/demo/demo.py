@@ -27,24 +27,25 @@ os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
 
 from harness import FLYBALLCTL, Flyball, Provider  # noqa: E402
 
-# Mail a second: (stream's sender, share of each domain, messages a second).
+# What the applications send: sender, messages a second, share of each domain.
 DOMAINS = [("gmail.com", 40), ("outlook.com", 20), ("yahoo.com", 20), ("gmx.de", 6),
            ("a-company.test", 7), ("a-club.test", 7)]
-TRAFFIC = [("offers@news.demo.test", 52), ("receipts@shop.demo.test", 9)]
+TRAFFIC = [("offers@news.demo.test", 43, DOMAINS), ("receipts@shop.demo.test", 9, DOMAINS),
+           ("hello@welcome.demo.test", 9, [("gmail.com", 1)])]
 BARS = " ▁▂▃▄▅▆▇█"
 
 
 class Injector(threading.Thread):
     """An application that sends at its own pace and knows nothing."""
 
-    def __init__(self, port, sender, per_s, stop):
+    def __init__(self, port, stop, sender, per_s, domains):
         super().__init__(daemon=True)
-        self.port, self.sender, self.per_s, self.stop = port, sender, per_s, stop
+        self.port, self.stop, self.sender, self.per_s, self.domains = port, stop, sender, per_s, domains
         self.random = random.Random(sender)
         self.n_accepted = 0
 
     def run(self):
-        names, weights = zip(*DOMAINS)
+        names, weights = zip(*self.domains)
         start, n = time.monotonic(), 0
         connection = None
         while not self.stop.is_set():
@@ -123,6 +124,7 @@ class View:
         self.last = {}
         self.history = {}
         self.n_drawn = 0
+        self.plans = {}
 
     def row(self, lane, elapsed):
         name = lane["lane"]
@@ -135,6 +137,9 @@ class View:
             held = "adapted, " + lane["adapt"]["state"]
         if lane.get("because"):
             held += f" ({lane['because']})"
+        plan = self.plans.get(name)
+        if plan:
+            held = f"plan: day {plan['day']}, {plan['sent']} of {plan['allowed']}"
         columns = [f"{name:<20.20}", f"{now:6.1f}/s", f"{rate_text(lane['rate_per_s']):>9}",
                    f"{rate_text(lane['adapt']['rate_per_s'], '-'):>9}", f"{rate_text(self.hidden.limit(lane)):>9}", f"{lane['delivered']:>7}",
                    f"{lane['deferred'] + lane['failed']:>7}", f"{lane['queued']:>6}"]
@@ -145,14 +150,15 @@ class View:
         top = max(max(values), 1)
         return "".join(BARS[round(v / top * (len(BARS) - 1))] for v in values)
 
-    def draw(self, status, lanes, second, elapsed):
+    def draw(self, admin, status, second, elapsed):
+        self.plans = {p["name"]: p for p in admin("plans")}
         width = shutil.get_terminal_size((120, 40)).columns if self.is_live else 120
         load = status["load"]
         title = (f"flyball  {second:4.0f} s   accepted {load['accepted_messages']}, "
                  f"delivered {load['delivered']}, waiting {status['totals']['deliveries']}")
         lines = [title, f"{'lane':<20}  {'now':>8}  {'ceiling':>9}  {'adapted':>9}  {'hidden':>9}  {'deliv.':>7}  "
                         f"{'refused':>7}  {'queue':>6}  held by"]
-        for lane in lanes:
+        for lane in admin("lanes"):
             lines.append(self.row(lane, elapsed))
             if self.is_live:
                 lines.append("    " + self.spark(lane["lane"], min(40, width - 4)))
@@ -178,11 +184,11 @@ def configuration(ports):
 
 
 def provider_ports(provider):
-    """Two listeners, so two lines at the start."""
+    """A line for each listener at the start."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         lines = [l for l in provider.lines if l.startswith("listening")]
-        if len(lines) == 2:
+        if len(lines) == 3:
             return {l.split("name=")[1].split()[0]: int(l.split("port=")[1]) for l in lines}
         time.sleep(0.02)
     raise RuntimeError("the demonstration provider doesn't listen")
@@ -197,7 +203,7 @@ def watch(admin, view, injectors, stop):
         now = time.monotonic()
         view.hidden.read()
         status = admin("status")
-        view.draw(status, admin("lanes"), now - start, now - last)
+        view.draw(admin, status, now - start, now - last)
         last = now
         if args.keep:
             continue
@@ -240,7 +246,7 @@ def main():
             if http:
                 print(f"dashboard: http://{http}/\n")
             stop = threading.Event()
-            injectors = [Injector(flyball.port, sender, per_s, stop) for sender, per_s in TRAFFIC]
+            injectors = [Injector(flyball.port, stop, *row) for row in TRAFFIC]
             for i in injectors:
                 i.start()
             try:
