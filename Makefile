@@ -65,7 +65,7 @@ $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
 # The demonstration provider stands alone but for conf/base. Its model is
 # pure: the simulator and the unit tests link it without the server.
 provider_SRC := $(wildcard tests/provider/*.c)
-provider_MODEL := $(patsubst %,tests/provider/%.c,model standing voice)
+provider_MODEL := $(patsubst %,tests/provider/%.c,model spec standing voice)
 $(B)/flyball-provider: $(call obj,$(provider_SRC)) $(conf_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -levent_openssl -lm
 

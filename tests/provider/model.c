@@ -20,13 +20,12 @@
 
 #include "conf/base/rng.h"
 #include "conf/base/xalloc.h"
+#include "tests/provider/spec.h"
 #include "tests/provider/standing.h"
 #include "tests/provider/voice.h"
 
 /* Pairs remembered for greylisting; a pair that displaced another is new. */
 #define GREY_SLOTS 65536
-
-#define TRUST_SLICE_US 1000000
 
 struct grey {
 	uint64_t key;
@@ -47,67 +46,6 @@ struct provider_model {
 	unsigned n_open;
 	struct grey *grey;
 };
-
-static const struct {
-	const char *name;
-	bool is_violation;
-} kinds[PROVIDER_KINDS] = {
-	[PROVIDER_OK] = { "accepted", false },
-	[PROVIDER_RATE] = { "rate", true },
-	[PROVIDER_DAILY] = { "daily", true },
-	[PROVIDER_CONNECTIONS] = { "connections", true },
-	[PROVIDER_REPUTATION_DEFER] = { "reputation_defer", true },
-	[PROVIDER_REPUTATION_REJECT] = { "reputation_reject", true },
-	[PROVIDER_GREYLIST] = { "greylist", false },
-	[PROVIDER_UNKNOWN_USER] = { "unknown_user", false },
-	[PROVIDER_MAILBOX_FULL] = { "mailbox_full", false },
-	[PROVIDER_CONTENT] = { "content", false },
-	[PROVIDER_SYSTEM] = { "system", false },
-	[PROVIDER_MAINTENANCE] = { "maintenance", false },
-	[PROVIDER_TOO_MANY_RCPTS] = { "too_many_recipients", false },
-	[PROVIDER_MESSAGES] = { "messages_per_connection", false },
-};
-
-const char *
-provider_kind_name(enum provider_kind kind)
-{
-	return kinds[kind].name;
-}
-
-bool
-provider_kind_is_violation(enum provider_kind kind)
-{
-	return kinds[kind].is_violation;
-}
-
-void
-provider_spec_init(struct provider_spec *spec, const char *name)
-{
-	*spec = (struct provider_spec){
-		.voice = voice_at(0),
-		.rate = INFINITY,
-		.rate_phase = PROVIDER_PHASES,
-		.day_us = 86400 * INT64_C(1000000),
-		.day_limit = INFINITY,
-		.tolerance = { .start = INFINITY,
-		    .floor = 0,
-		    .max = INFINITY,
-		    .growth = 1.5,
-		    .shrink = 0.7,
-		    .decay = 0.8,
-		    .used_well = 0.7,
-		    .abuse = 0.05,
-		    .patience = 0.2 },
-		.reputation = { .start = 0.7,
-		    .loss = 0.01,
-		    .gain = 0.02,
-		    .floor = 0.05,
-		    .reject_below = 0.4,
-		    .steady_us = 2000000 },
-		.demand = INFINITY,
-	};
-	snprintf(spec->name, sizeof(spec->name), "%s", name);
-}
 
 struct provider_model *
 provider_model_new(const struct provider_spec *spec, uint64_t seed,
@@ -137,50 +75,6 @@ provider_model_free(struct provider_model *m)
 
 /* ---- time ---- */
 
-/* The outage that goes on at an instant, or -1. */
-static int
-outage_at(const struct provider_spec *spec, int64_t at_us)
-{
-	for (unsigned i = 0; i < spec->n_outages; i++)
-		if (at_us >= spec->outages[i].from_us &&
-		    at_us < spec->outages[i].to_us)
-			return spec->outages[i].how;
-	return -1;
-}
-
-/* The next instant after `at_us` at which something steps. */
-static int64_t
-next_edge(const struct provider_spec *spec, int64_t at_us)
-{
-	int64_t edge_us = spec_next_step(spec, at_us);
-	int64_t day_us = (at_us / spec->day_us + 1) * spec->day_us;
-
-	if (day_us < edge_us)
-		edge_us = day_us;
-	/* Trust grows while time goes by, and the rate with it. */
-	if (spec->reputation.is_on && edge_us - at_us > TRUST_SLICE_US)
-		edge_us = at_us + TRUST_SLICE_US;
-	for (unsigned i = 0; i < spec->n_outages; i++) {
-		int64_t from_us = spec->outages[i].from_us;
-		int64_t to_us = spec->outages[i].to_us;
-
-		if (from_us > at_us && from_us < edge_us)
-			edge_us = from_us;
-		if (to_us > at_us && to_us < edge_us)
-			edge_us = to_us;
-	}
-	return edge_us;
-}
-
-/* Recipients that are refused whoever sends, and however. */
-static double
-lost_share(const struct provider_spec *spec)
-{
-	return 1 -
-	    (1 - spec->noise.unknown_user) * (1 - spec->noise.mailbox_full) *
-	    (1 - spec->noise.content);
-}
-
 static void
 ideal_take(struct provider_model *m, int64_t from_us, int64_t to_us)
 {
@@ -188,8 +82,8 @@ ideal_take(struct provider_model *m, int64_t from_us, int64_t to_us)
 
 	if (m->spec.demand > 0)
 		m->backlog += m->spec.demand * (double)(to_us - from_us) / 1e6 *
-		    (1 - lost_share(&m->spec));
-	if (outage_at(&m->spec, from_us) >= 0)
+		    (1 - spec_lost_share(&m->spec));
+	if (spec_outage_at(&m->spec, from_us) >= 0)
 		return;
 	take = fmin(m->backlog, standing_room(&m->ideal, &m->spec));
 	if (take <= 0)
@@ -207,7 +101,7 @@ advance(struct provider_model *m, int64_t now_us)
 	int64_t to_us = now_us - m->origin_us;
 
 	while (m->now_us < to_us) {
-		int64_t edge_us = next_edge(&m->spec, m->now_us);
+		int64_t edge_us = spec_next_edge(&m->spec, m->now_us);
 		int64_t end_us = edge_us < to_us ? edge_us : to_us;
 
 		standing_refill(&m->real, &m->spec, m->now_us, end_us);
@@ -228,7 +122,7 @@ void
 provider_model_offer(struct provider_model *m, double n, int64_t now_us)
 {
 	advance(m, now_us);
-	m->backlog += n * (1 - lost_share(&m->spec));
+	m->backlog += n * (1 - spec_lost_share(&m->spec));
 }
 
 /* ---- chance ---- */
@@ -284,7 +178,7 @@ refuse(struct provider_model *m, enum provider_kind kind, unsigned n,
 {
 	voice_say(m->spec.voice, kind, rcpt, v);
 	m->refused[kind] += n;
-	if (kinds[kind].is_violation)
+	if (provider_kind_is_violation(kind))
 		standing_violate(&m->real, &m->spec, n, m->now_us);
 }
 
@@ -305,7 +199,7 @@ begin(struct provider_model *m, int64_t now_us, int code, const char *enhanced,
 static bool
 is_out(struct provider_model *m, unsigned n, struct provider_verdict *v)
 {
-	int how = outage_at(&m->spec, m->now_us);
+	int how = spec_outage_at(&m->spec, m->now_us);
 
 	if (how < 0)
 		return false;
@@ -538,7 +432,7 @@ provider_model_stats(struct provider_model *m, int64_t now_us,
 	advance(m, now_us);
 	*out = (struct provider_stats){ .connections = m->n_connections,
 		.n_open = m->n_open,
-		.limit = outage_at(&m->spec, m->now_us) >= 0
+		.limit = spec_outage_at(&m->spec, m->now_us) >= 0
 		    ? 0
 		    : standing_limit(&m->real, &m->spec, m->now_us),
 		.tolerance = standing_day_limit(&m->real, &m->spec),
@@ -565,29 +459,7 @@ provider_stats_violations(const struct provider_stats *st)
 	uint64_t n = 0;
 
 	for (int i = 0; i < PROVIDER_KINDS; i++)
-		if (kinds[i].is_violation)
+		if (provider_kind_is_violation((enum provider_kind)i))
 			n += st->refused[i];
 	return n;
-}
-
-size_t
-provider_verdict_format(const struct provider_verdict *v, char *out,
-    size_t size)
-{
-	const char *line = v->text;
-	size_t len = 0;
-
-	for (;;) {
-		int n = (int)strcspn(line, "\n");
-		bool is_last = line[n] == '\0';
-
-		len += (size_t)snprintf(out + len, size - len,
-		    "%d%c%s%s%.*s\r\n", v->code, is_last ? ' ' : '-',
-		    v->enhanced, *v->enhanced ? " " : "", n, line);
-		if (len >= size)
-			return size - 1;
-		if (is_last)
-			return len;
-		line += n + 1;
-	}
 }

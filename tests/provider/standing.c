@@ -11,66 +11,13 @@
 
 #include <math.h>
 
-/* A ramp is followed in steps of this. */
-#define RAMP_SLICE_US 100000
+#include "tests/provider/spec.h"
 
 /* A day on which less than this of the tolerance was used was an idle one. */
 #define IDLE_SHARE 0.1
 
 /* Tokens are added up in parts: a whole one may lack its last bit. */
 #define ONE_TOKEN (1 - 1e-6)
-
-/* ---- the rate over time ---- */
-
-static int64_t
-step_time(const struct provider_spec *spec, int64_t at_us)
-{
-	return spec->steps_period_us > 0 ? at_us % spec->steps_period_us
-					 : at_us;
-}
-
-/* The number of steps that began by then. */
-static unsigned
-steps_begun(const struct provider_spec *spec, int64_t t_us)
-{
-	unsigned n = 0;
-
-	while (n < spec->n_steps && spec->steps[n].at_us <= t_us)
-		n++;
-	return n;
-}
-
-double
-spec_factor(const struct provider_spec *spec, int64_t at_us)
-{
-	int64_t t_us = step_time(spec, at_us);
-	unsigned i = steps_begun(spec, t_us);
-	int64_t from_us = i > 0 ? spec->steps[i - 1].at_us : 0;
-	double from = i > 0 ? spec->steps[i - 1].factor : 1;
-
-	if (!spec->is_ramp || i == spec->n_steps)
-		return from;
-	return from +
-	    (spec->steps[i].factor - from) * (double)(t_us - from_us) /
-	    (double)(spec->steps[i].at_us - from_us);
-}
-
-int64_t
-spec_next_step(const struct provider_spec *spec, int64_t at_us)
-{
-	int64_t t_us = step_time(spec, at_us);
-	unsigned i = steps_begun(spec, t_us);
-	int64_t next_us = INT64_MAX;
-
-	if (i < spec->n_steps)
-		next_us = at_us + (spec->steps[i].at_us - t_us);
-	else if (spec->n_steps > 0 && spec->steps_period_us > 0)
-		next_us = at_us + (spec->steps_period_us - t_us);
-	if (spec->is_ramp && next_us - at_us > RAMP_SLICE_US &&
-	    i < spec->n_steps)
-		next_us = at_us + RAMP_SLICE_US;
-	return next_us;
-}
 
 /* ---- what holds now ---- */
 

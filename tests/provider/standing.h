@@ -57,8 +57,4 @@ void standing_accept(struct standing *st, double n, int64_t at_us);
 void standing_violate(struct standing *st, const struct provider_spec *spec,
     unsigned n, int64_t at_us);
 
-/* How much of `rate` holds at an instant, and when that changes next. */
-double spec_factor(const struct provider_spec *spec, int64_t at_us);
-int64_t spec_next_step(const struct provider_spec *spec, int64_t at_us);
-
 #endif

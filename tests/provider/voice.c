@@ -8,6 +8,7 @@
  */
 #include "tests/provider/voice.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -323,6 +324,38 @@ static const struct provider_voice table[] = {
 	    } },
 };
 
+static const struct {
+	const char *name;
+	bool is_violation;
+} kinds[PROVIDER_KINDS] = {
+	[PROVIDER_OK] = { "accepted", false },
+	[PROVIDER_RATE] = { "rate", true },
+	[PROVIDER_DAILY] = { "daily", true },
+	[PROVIDER_CONNECTIONS] = { "connections", true },
+	[PROVIDER_REPUTATION_DEFER] = { "reputation_defer", true },
+	[PROVIDER_REPUTATION_REJECT] = { "reputation_reject", true },
+	[PROVIDER_GREYLIST] = { "greylist", false },
+	[PROVIDER_UNKNOWN_USER] = { "unknown_user", false },
+	[PROVIDER_MAILBOX_FULL] = { "mailbox_full", false },
+	[PROVIDER_CONTENT] = { "content", false },
+	[PROVIDER_SYSTEM] = { "system", false },
+	[PROVIDER_MAINTENANCE] = { "maintenance", false },
+	[PROVIDER_TOO_MANY_RCPTS] = { "too_many_recipients", false },
+	[PROVIDER_MESSAGES] = { "messages_per_connection", false },
+};
+
+const char *
+provider_kind_name(enum provider_kind kind)
+{
+	return kinds[kind].name;
+}
+
+bool
+provider_kind_is_violation(enum provider_kind kind)
+{
+	return kinds[kind].is_violation;
+}
+
 const struct provider_voice *
 voice_at(size_t i)
 {
@@ -375,4 +408,26 @@ voice_say(const struct provider_voice *voice, enum provider_kind kind,
 	v->enhanced = voice->words[kind].enhanced;
 	v->action = v->code == 421 ? PROVIDER_CLOSE : PROVIDER_REPLY;
 	fill(v->text, sizeof(v->text), voice->words[kind].text, rcpt);
+}
+
+size_t
+provider_verdict_format(const struct provider_verdict *v, char *out,
+    size_t size)
+{
+	const char *line = v->text;
+	size_t len = 0;
+
+	for (;;) {
+		int n = (int)strcspn(line, "\n");
+		bool is_last = line[n] == '\0';
+
+		len += (size_t)snprintf(out + len, size - len,
+		    "%d%c%s%s%.*s\r\n", v->code, is_last ? ' ' : '-',
+		    v->enhanced, *v->enhanced ? " " : "", n, line);
+		if (len >= size)
+			return size - 1;
+		if (is_last)
+			return len;
+		line += n + 1;
+	}
 }
