@@ -12,6 +12,7 @@
 #include "daemon/admin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -148,18 +149,85 @@ welcome(struct admin *a, int fd)
 	admin_client_new(a, fd, &peer);
 }
 
+static int
+take_peer(struct admin *a)
+{
+	return accept4(a->socket.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+void
+admin_keep_spare(struct admin *a)
+{
+	if (a->spare_fd < 0)
+		a->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* Whoever comes to see why has the spare one. */
+static int
+take_peer_with_spare(struct admin *a)
+{
+	int peer, error;
+
+	if (a->spare_fd < 0) {
+		errno = EMFILE;
+		return -1;
+	}
+	close(a->spare_fd);
+	a->spare_fd = -1;
+	peer = take_peer(a);
+	error = errno;
+	if (peer < 0)
+		admin_keep_spare(a);
+	errno = error;
+	return peer;
+}
+
+static bool
+is_exhausted(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM ||
+	    error == ENOBUFS;
+}
+
+/* The socket stays readable: without a rest the thread would spin. */
+static void
+rest(struct admin *a)
+{
+	static const struct timeval pause = { .tv_usec = 500000 };
+
+	event_del(a->listen);
+	event_add(a->rest, &pause);
+}
+
+static void
+on_rested(evutil_socket_t fd, short what, void *arg)
+{
+	struct admin *a = arg;
+
+	(void)fd;
+	(void)what;
+	admin_keep_spare(a);
+	event_add(a->listen, NULL);
+}
+
 static void
 on_listen(evutil_socket_t fd, short what, void *arg)
 {
+	struct admin *a = arg;
+
+	(void)fd;
 	(void)what;
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int peer =
-		    accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int peer = take_peer(a);
 
-		/* Out of descriptors, or gone again: the next turn. */
-		if (peer < 0)
+		if (peer < 0 && is_exhausted(errno))
+			peer = take_peer_with_spare(a);
+		if (peer < 0) {
+			if (is_exhausted(errno))
+				rest(a);
 			return;
-		welcome(arg, peer);
+		}
+		welcome(a, peer);
 	}
 }
 
@@ -175,6 +243,7 @@ admin_new(struct governor *g, struct err *err_out)
 	a->budget_us = BUDGET_MAX_US;
 	a->budget_at_us = clock_mono_us();
 	a->socket.fd = -1;
+	a->spare_fd = -1;
 	if (*conf->admin_socket.path == '\0')
 		return a;
 	if (admin_socket_open(&a->socket, conf->admin_socket.path,
@@ -187,7 +256,9 @@ admin_new(struct governor *g, struct err *err_out)
 		.own_uid = geteuid(),
 		.socket_gid = a->socket.gid,
 	};
+	admin_keep_spare(a);
 	a->turn = evtimer_new(governor_base(g), on_turn, a);
+	a->rest = evtimer_new(governor_base(g), on_rested, a);
 	a->listen = event_new(governor_base(g), a->socket.fd,
 	    EV_READ | EV_PERSIST, on_listen, a);
 	event_add(a->listen, NULL);
@@ -205,6 +276,10 @@ admin_free(struct admin *a)
 		event_free(a->listen);
 	if (a->turn != NULL)
 		event_free(a->turn);
+	if (a->rest != NULL)
+		event_free(a->rest);
+	if (a->spare_fd >= 0)
+		close(a->spare_fd);
 	admin_socket_close(&a->socket);
 	free(a);
 }

@@ -346,5 +346,6 @@ admin_client_free(struct admin_client *c)
 	event_free(c->pace);
 	DL_DELETE(a->clients, c);
 	a->n_clients--;
+	admin_keep_spare(a);
 	free(c);
 }

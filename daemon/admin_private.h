@@ -47,6 +47,8 @@ struct admin {
 	struct admin_socket socket;
 	struct admin_rule rule;
 	struct event *listen;
+	struct event *rest; /* listens again after EMFILE */
+	int spare_fd;	    /* given up for a client when there is no other */
 	struct event *turn;
 	struct admin_client *clients;
 	struct admin_client *line;
@@ -59,6 +61,8 @@ struct admin {
 /* It has something to do: a turn will come. */
 void admin_line_up(struct admin *a, struct admin_client *c);
 void admin_line_leave(struct admin *a, struct admin_client *c);
+/* A descriptor became free: the spare one takes it if it was given up. */
+void admin_keep_spare(struct admin *a);
 
 /* admin_client.c */
 void admin_client_new(struct admin *a, int fd, const struct command_peer *peer);
