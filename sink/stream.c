@@ -29,7 +29,7 @@
 #include "conf/base/xalloc.h"
 #include "sink/tls.h"
 
-#define LOW_WATER   65536
+#define LOW_WATER   STREAM_LOW_WATER
 #define LINGER_US   5000000
 /* How often a turn asks for more output: a fast peer would take a large
  * message in one go and make all others wait. */
@@ -547,7 +547,7 @@ resume_turn(struct stream *s)
 	if (s->is_dead || s->state != STREAM_OPEN)
 		return;
 	if (s->has_eof) {
-		if (s->in.len == 0)
+		if (s->in.len == 0 && !s->is_held)
 			end_by_eof(s);
 		return;
 	}
@@ -561,10 +561,25 @@ resume_turn(struct stream *s)
 /* ---- TLS and connecting ---- */
 
 static void
+fail_handshake(struct stream *s, const char *why)
+{
+	snprintf(s->error, sizeof(s->error), "%s", why);
+	s->state = STREAM_ENDED;
+	set_reading(s, false);
+	set_writing(s, false);
+	s->ops->tls_done(s->arg, false);
+}
+
+static void
 handshake(struct stream *s)
 {
+	char why[sizeof(s->error)];
 	int rc;
 
+	if (s->ssl == NULL) {
+		fail_handshake(s, "TLS is not configured any more");
+		return;
+	}
 	ERR_clear_error();
 	rc = SSL_do_handshake(s->ssl);
 	if (rc == 1) {
@@ -581,11 +596,8 @@ handshake(struct stream *s)
 		set_writing(s, true);
 		return;
 	default:
-		tls_error(s->ssl, s->error, sizeof(s->error));
-		s->state = STREAM_ENDED;
-		set_reading(s, false);
-		set_writing(s, false);
-		s->ops->tls_done(s->arg, false);
+		tls_error(s->ssl, why, sizeof(why));
+		fail_handshake(s, why);
 	}
 }
 
@@ -600,11 +612,13 @@ stream_start_tls(struct stream *s, SSL *ssl_take, bool is_server)
 	/* RFC 3207 4.2: what came before the handshake isn't trusted. */
 	strbuf_fini(&s->in);
 	s->ssl = ssl_take;
-	SSL_set_fd(s->ssl, s->fd);
-	if (is_server)
-		SSL_set_accept_state(s->ssl);
-	else
-		SSL_set_connect_state(s->ssl);
+	if (s->ssl != NULL) {
+		SSL_set_fd(s->ssl, s->fd);
+		if (is_server)
+			SSL_set_accept_state(s->ssl);
+		else
+			SSL_set_connect_state(s->ssl);
+	}
 	s->state = STREAM_HANDSHAKE;
 	s->wants_input = true;
 	event_active(&s->turn, EV_READ, 0);

@@ -17,7 +17,8 @@
  * by STREAM_READ_MAX a turn. Deadlines are absolute: a peer that trickles
  * doesn't move them.
  */
-#define STREAM_READ_MAX 65536
+#define STREAM_READ_MAX	 65536
+#define STREAM_LOW_WATER 65536
 
 struct stream;
 
@@ -34,7 +35,8 @@ struct stream_ops {
 	/* The handshake is done (both sides) / TCP connected. */
 	void (*connected)(void *arg);
 	void (*tls_done)(void *arg, bool ok);
-	/* Output fell below the low-water mark (64 KiB). May be NULL. */
+	/* Output had reached STREAM_LOW_WATER and fell below it. May be
+	 * NULL. */
 	void (*writable)(void *arg);
 	/* Over; the stream still must be freed, any time. After a TIMEOUT of
 	 * an open stream a last word may be written: stream_free_flush(). */
@@ -53,8 +55,8 @@ void stream_free(struct stream *s);
 /* Flushes what is queued (at most 5 s), then closes; callbacks end now. */
 void stream_free_flush(struct stream *s);
 
-/* Takes ssl. Input that lies unread in clear is thrown away (RFC 3207 4.2:
- * no command injection). tls_done follows. */
+/* Takes ssl; NULL fails as a handshake does. Input that lies unread in clear
+ * is thrown away (RFC 3207 4.2: no command injection). tls_done follows. */
 void stream_start_tls(struct stream *s, SSL *ssl_take, bool is_server);
 void stream_write(struct stream *s, const void *data, size_t len);
 /* The same without a copy where it can: data is empty afterwards. */

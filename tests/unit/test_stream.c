@@ -435,6 +435,32 @@ a_peer_that_closed_its_side_gets_its_answer(void **state)
 	close_all(&o, peer);
 }
 
+/* Held again while a turn from an earlier answer was still to come. */
+static void
+a_late_turn_doesnt_end_one_that_is_held_again(void **state)
+{
+	struct owner o;
+	int peer;
+
+	(void)state;
+	open_pair(&o, SOCK_STREAM, &peer);
+	o.on_input = hold_at_once;
+	peer_writes(peer, "question");
+	shutdown(peer, SHUT_WR);
+	turn();
+	turn();
+	stream_resume(o.stream);
+	stream_hold(o.stream);
+	turn();
+	turn();
+	assert_false(o.has_ended);
+	stream_write(o.stream, "answer", 6);
+	stream_resume(o.stream);
+	run_until(&o.has_ended);
+	assert_string_equal(peer_reads(peer), "answer");
+	close_all(&o, peer);
+}
+
 static void
 the_end_comes_after_the_last_word(void **state)
 {
@@ -804,6 +830,28 @@ take_starttls(struct owner *o, const char *data, size_t len)
 	return (size_t)(lf + 1 - data);
 }
 
+/* A reload took the certificate away while a session was under way. */
+static void
+tls_without_a_context_fails_as_a_handshake_does(void **state)
+{
+	struct owner o;
+	bool is_done = false;
+	int peer;
+
+	(void)state;
+	open_pair(&o, SOCK_STREAM, &peer);
+	stream_start_tls(o.stream, NULL, true);
+	assert_int_equal(o.n_tls_done, 0); /* never from within the call */
+	for (int i = 0; i < 100 && !is_done; i++) {
+		turn();
+		is_done = o.n_tls_done == 1;
+	}
+	assert_true(is_done);
+	assert_false(o.tls_ok);
+	assert_string_equal(o.error, "TLS is not configured any more");
+	close_all(&o, peer);
+}
+
 /* RFC 3207 4.2: neither taken as the client's, nor left for later. */
 static void
 starttls_discards_what_was_pipelined_in_clear(void **state)
@@ -937,6 +985,7 @@ main(void)
 		cmocka_unit_test(what_is_not_taken_is_offered_again),
 		cmocka_unit_test(held_input_waits_and_is_bounded),
 		cmocka_unit_test(a_peer_that_closed_its_side_gets_its_answer),
+		cmocka_unit_test(a_late_turn_doesnt_end_one_that_is_held_again),
 		cmocka_unit_test(the_end_comes_after_the_last_word),
 		cmocka_unit_test(trickling_moves_no_deadline),
 		cmocka_unit_test(a_last_word_goes_out_after_the_deadline),
@@ -946,6 +995,8 @@ main(void)
 		cmocka_unit_test(refused_connects_end_from_the_loop),
 		cmocka_unit_test(a_reset_is_an_error),
 		cmocka_unit_test(a_last_word_survives_unread_input),
+		cmocka_unit_test(
+		    tls_without_a_context_fails_as_a_handshake_does),
 		cmocka_unit_test(starttls_discards_what_was_pipelined_in_clear),
 		cmocka_unit_test(much_passes_through_tls_both_ways),
 		cmocka_unit_test(held_tls_input_is_all_there_afterwards),
