@@ -91,6 +91,12 @@ session_close(struct session_io *s, bool flush)
 	session_release(s);
 }
 
+static bool
+has_unread_replies(const struct session_io *s)
+{
+	return stream_queued(s->stream) >= STREAM_LOW_WATER;
+}
+
 /* After any step of the machine; may free s. */
 static void
 session_after(struct session_io *s)
@@ -103,14 +109,17 @@ session_after(struct session_io *s)
 		session_close(s, true);
 		return;
 	}
-	/* Nobody is to blame for the time that our own disk takes. */
-	if (smtp_session_is_waiting(s->smtp))
+	/* Nobody is to blame for the time that our own disk takes; a TLS
+	 * handshake is the client's. */
+	if (s->n_awaited > 0)
 		stream_set_timeout(s->stream, 0);
 	else if (s->has_moved)
 		stream_set_timeout(s->stream, smtp_session_timeout_us(s->smtp));
 	s->has_moved = false;
-	/* A client that closes its side behind the last dot gets its answer. */
-	if (s->n_awaited > 0)
+	/* A client that closes its side behind the last dot gets its answer.
+	 * One that doesn't read its replies isn't heard until it does: they
+	 * would pile up here without end. */
+	if (s->n_awaited > 0 || has_unread_replies(s))
 		stream_hold(s->stream);
 }
 
@@ -429,6 +438,16 @@ on_tls_done(void *arg, bool ok)
 	session_after(s);
 }
 
+/* The client reads again. */
+static void
+on_writable(void *arg)
+{
+	struct session_io *s = arg;
+
+	if (s->n_awaited == 0)
+		stream_resume(s->stream);
+}
+
 static void
 on_ended(void *arg, enum stream_end how)
 {
@@ -449,6 +468,7 @@ on_ended(void *arg, enum stream_end how)
 static const struct stream_ops session_stream_ops = {
 	.input = on_input,
 	.tls_done = on_tls_done,
+	.writable = on_writable,
 	.ended = on_ended,
 };
 

@@ -374,6 +374,7 @@ smtp_session_input(struct smtp_session *s, const char *data, size_t len,
 	}
 	session_begin(s);
 	while (taken < len && !s->discards_rest &&
+	    s->out.len < SMTP_SESSION_OUT_MAX &&
 	    states[s->state].phase < PHASE_WAIT) {
 		if (s->state == SESSION_DATA || s->state == SESSION_CHUNK)
 			taken +=

@@ -70,8 +70,12 @@ struct smtp_session *smtp_session_new(
 void smtp_session_free(struct smtp_session *s);
 void smtp_session_greet(struct smtp_session *s);
 
+/* What one call writes at most, but for the last command's replies. */
+#define SMTP_SESSION_OUT_MAX 65536
+
 /* Bytes of the client; returns how many it took. It takes none while it waits
- * for an answer (TLS, password, commit): call again after the answer. */
+ * for an answer (TLS, password, commit): call again after the answer. Nor more
+ * once it has written SMTP_SESSION_OUT_MAX: call again when that is out. */
 size_t smtp_session_input(
     struct smtp_session *s, const char *data, size_t len, int64_t now_us);
 

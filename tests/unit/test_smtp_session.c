@@ -1362,6 +1362,34 @@ deadlines_are_absolute(void **state)
 	server_stop(&v);
 }
 
+/* Nobody may have us write without end by asking without reading. */
+static void
+a_flood_of_commands_is_answered_in_portions(void **state)
+{
+	enum { N = 65536 };
+	struct server v = { 0 };
+	struct strbuf flood = { 0 };
+	size_t taken = 0;
+
+	(void)state;
+	server_start(&v, TRUSTED, true);
+	for (int i = 0; i < N; i++)
+		strbuf_adds(&flood, "EHLO a\r\n");
+	while (taken < flood.len) {
+		size_t n;
+
+		strbuf_reset(&v.out);
+		n = smtp_session_input(v.s, flood.data + taken,
+		    flood.len - taken, 0);
+		assert_true(n > 0 && v.out.len > 0);
+		assert_true(v.out.len < SMTP_SESSION_OUT_MAX + 1024);
+		taken += n;
+	}
+	assert_int_equal(taken, flood.len);
+	strbuf_fini(&flood);
+	server_stop(&v);
+}
+
 static void
 shutdown_comes_at_a_boundary(void **state)
 {
@@ -1550,6 +1578,7 @@ main(void)
 		cmocka_unit_test(long_content_lines_pass_up_to_their_limit),
 		cmocka_unit_test(thousand_recipients_fit),
 		cmocka_unit_test(deadlines_are_absolute),
+		cmocka_unit_test(a_flood_of_commands_is_answered_in_portions),
 		cmocka_unit_test(shutdown_comes_at_a_boundary),
 		cmocka_unit_test(late_answers_are_dropped),
 		cmocka_unit_test(a_message_costs_few_calls),
