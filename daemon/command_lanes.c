@@ -139,6 +139,22 @@ show_adaptation(struct command *c, const struct lane_view *l)
 }
 
 static void
+show_day(struct command *c, const struct lane_view *l)
+{
+	answer_opt(&c->out, "plan", l->plan);
+	answer_opt(&c->out, "plan_state", l->plan_state);
+	if (*l->plan != '\0')
+		answer_int(&c->out, "plan_stage", l->plan_stage);
+	else
+		answer_null(&c->out, "plan_stage");
+	if (l->day_allowed == INT64_MAX)
+		answer_null(&c->out, "day_allowed");
+	else
+		answer_int(&c->out, "day_allowed", l->day_allowed);
+	answer_int(&c->out, "day_sent", l->day_sent);
+}
+
+static void
 show_limits(struct command *c, const struct lane_view *l)
 {
 	command_show_rates(c, "rates", l->rates, l->n_rates);
@@ -180,6 +196,7 @@ command_show_lane(struct command *c, const struct lane_view *l)
 	show_hold(c, l);
 	show_limits(c, l);
 	show_adaptation(c, l);
+	show_day(c, l);
 	show_counts(c, l);
 	show_refusal(c, l);
 }

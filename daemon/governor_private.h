@@ -43,6 +43,7 @@ struct governor {
 	struct zone *zone;  /* NULL: UTC */
 	struct event *tick; /* so that state is kept when nothing happens */
 	int64_t saved_us, utc_told_us, full_told_us;
+	int64_t slept_us; /* of the machine, as the scheduler was told */
 	bool has_tempfail; /* a plan that may be full */
 	struct event *full_timer;
 	struct spool_fact *stale; /* facts to be written with the next save */

@@ -63,6 +63,7 @@ governor_restore(struct governor *g, struct err *err_out)
 	struct restore r = { .g = g };
 	int64_t now_us = clock_mono_us();
 
+	g->slept_us = clock_slept_us();
 	sched_utc(g->sched, now_us, clock_utc_us());
 	if (spool_facts_each(g->spool, restore_one, &r, err_out) < 0)
 		return -1;
@@ -175,15 +176,32 @@ tell_full_in_time(struct governor *g, int64_t now_us)
 		evtimer_add(g->full_timer, &soon);
 }
 
+/* A nap shorter than that is noise between two readings. */
+#define NAP_US 100000
+
+static void
+tell_time(struct governor *g, int64_t now_us)
+{
+	int64_t slept_us = clock_slept_us();
+
+	g->utc_told_us = now_us;
+	if (slept_us - g->slept_us > NAP_US) {
+		log_info("suspended",
+		    LOG_INT("for_ms", (slept_us - g->slept_us) / 1000));
+		sched_slept(g->sched, slept_us - g->slept_us, now_us);
+		g->slept_us = slept_us;
+		g->wants_plan = true;
+	}
+	sched_utc(g->sched, now_us, clock_utc_us());
+}
+
 void
 governor_keep_state(struct governor *g)
 {
 	int64_t now_us = clock_mono_us();
 
-	if (now_us - g->utc_told_us >= UTC_EVERY_US) {
-		g->utc_told_us = now_us;
-		sched_utc(g->sched, now_us, clock_utc_us());
-	}
+	if (now_us - g->utc_told_us >= UTC_EVERY_US)
+		tell_time(g, now_us);
 	tell_full_in_time(g, now_us);
 	if (sched_wants_save(g->sched) || now_us - g->saved_us >= SAVE_EVERY_US)
 		save(g, now_us);

@@ -336,6 +336,16 @@ wake_lane(struct sched *s, struct lane *l, void *arg)
 	lane_wake(s, l);
 }
 
+/* The instants at which gates open have moved. */
+static void
+ask_again(struct sched *s)
+{
+	lanes_each_of(s, wake_lane, NULL);
+	flows_rehome(s);
+	for (struct sender *sd = s->senders; sd; sd = sd->hh.next)
+		sender_refresh(s, sd);
+}
+
 /* Below it is the clock's slewing, which needs nobody's attention. */
 #define STEP_MIN_US INT64_C(500000)
 
@@ -358,10 +368,19 @@ sched_utc(struct sched *s, int64_t now_us, int64_t utc_us)
 			warmup_stepped(&e->quota.warmup, step_us, utc_us);
 		quotas_arm(s, e);
 	}
-	lanes_each_of(s, wake_lane, NULL);
-	flows_rehome(s);
-	for (struct sender *sd = s->senders; sd; sd = sd->hh.next)
-		sender_refresh(s, sd);
+	ask_again(s);
+}
+
+void
+sched_slept(struct sched *s, int64_t slept_us, int64_t now_us)
+{
+	sched_clock(s, now_us);
+	if (!s->has_utc || slept_us <= 0)
+		return;
+	s->utc_offset_us += slept_us;
+	for (struct quota_entry *e = s->quotas; e; e = e->hh.next)
+		quotas_arm(s, e);
+	ask_again(s);
 }
 
 void

@@ -38,6 +38,9 @@ void sched_free(struct sched *s);
  */
 void sched_utc(struct sched *s, int64_t now_us, int64_t utc_us);
 void sched_zone(struct sched *s, const struct zone *zone);
+/* The machine was suspended for so long, while the wall's clock went on: that
+ * is no step, days that were slept through are over. Before sched_utc(). */
+void sched_slept(struct sched *s, int64_t slept_us, int64_t now_us);
 /* Takes a new snapshot: rates keep what was spent, queued deliveries move to
  * the flows that the new streams say; a stream that is gone becomes
  * `default`. */
@@ -282,6 +285,12 @@ struct lane_view {
 	const char *suspended_because; /* "rejected", "advised", "outage" */
 	int64_t suspended_until_us;
 	uint64_t n_shadowed; /* recipients that shadow mode would have held */
+	/* Today, by its warmup plan: */
+	const char *plan;	/* "" = none */
+	const char *plan_state; /* "waiting" "running" "held" "stopped" "done" */
+	int64_t plan_stage;	/* from 1 */
+	int64_t day_allowed;	/* by plan and spike guard; INT64_MAX */
+	int64_t day_sent;	/* attempted, or in flight */
 	uint64_t n_queued;   /* deliveries that would leave by this lane */
 	uint64_t n_retrying;
 	uint64_t n_queued_recipients;

@@ -8,6 +8,7 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/quotas.h"
 
 #define SLOT_US (10 * INT64_C(1000000))
 
@@ -105,6 +106,24 @@ view_adapt(const struct lane *l, struct lane_view *view)
 }
 
 static void
+view_day(struct sched *s, struct lane *l, struct lane_view *view)
+{
+	struct quota *q = &l->quota->quota;
+	int64_t day = quota_tick(q, sched_utc_now(s)), left;
+
+	view->plan = view->plan_state = "";
+	view->day_sent = ledger_get(&q->ledger, day, LEDGER_CHARGED);
+	left = quota_left(q);
+	view->day_allowed =
+	    left == INT64_MAX ? INT64_MAX : view->day_sent + left;
+	if (!q->has_plan)
+		return;
+	view->plan = q->warmup.plan->name;
+	view->plan_state = warmup_state_name(&q->warmup);
+	view->plan_stage = q->warmup.st.stage + 1;
+}
+
+static void
 view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 {
 	*view = (struct lane_view){
@@ -123,6 +142,7 @@ view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 	for (size_t i = 0; i < l->limits.rates.n; i++)
 		view->rates[i] = l->limits.rates.v[i];
 	view_adapt(l, view);
+	view_day(s, l, view);
 	view_queue(l, view);
 	view_gate(s, l, view);
 	view_stats(l, s->now_us, view);

@@ -21,6 +21,14 @@ clock_mono_us(void)
 }
 
 int64_t
+clock_slept_us(void)
+{
+	int64_t mono_us = read_us(CLOCK_MONOTONIC);
+
+	return read_us(CLOCK_BOOTTIME) - mono_us;
+}
+
+int64_t
 clock_utc_us(void)
 {
 	return read_us(CLOCK_REALTIME);
@@ -50,8 +58,7 @@ clock_rfc5322(int64_t utc_us, char out[CLOCK_RFC5322_SIZE])
 
 	localtime_r(&s, &tm);
 	strftime(zone, sizeof(zone), "%z", &tm);
-	snprintf(out, CLOCK_RFC5322_SIZE,
-	    "%.3s, %d %.3s %d %02d:%02d:%02d %s", days + 3 * tm.tm_wday,
-	    tm.tm_mday, months + 3 * tm.tm_mon, tm.tm_year + 1900, tm.tm_hour,
-	    tm.tm_min, tm.tm_sec, zone);
+	snprintf(out, CLOCK_RFC5322_SIZE, "%.3s, %d %.3s %d %02d:%02d:%02d %s",
+	    days + 3 * tm.tm_wday, tm.tm_mday, months + 3 * tm.tm_mon,
+	    tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec, zone);
 }

@@ -87,6 +87,43 @@ add(struct sched *s, uint64_t message, uint64_t lane, int64_t now_us)
 	sched_add(s, &d, now_us);
 }
 
+/* Each lane of ip-a warms up, by an even pace, under the spike guard. */
+static void
+add_plan(struct fixture *f, struct conf_plan *plan)
+{
+	const int64_t day_us = 86400 * SEC;
+
+	*plan = (struct conf_plan){
+		.name = (char *)"cold-ip",
+		.start_day = -1,
+		.day_us = day_us,
+		.window_to_us = day_us,
+		.schedule = { .from = 100000000,
+		    .to = 1000000000,
+		    .growth = { { INT64_MAX, 1500 } },
+		    .n_growth = 1 },
+		.pace = PACE_EVEN,
+		.overflow = OVERFLOW_HOLD,
+		.advance_when = { .volume_permille = 700,
+		    .deferred_permille = 100,
+		    .rejected_permille = 20,
+		    .bounced_permille = 50,
+		    .complained_permille = 1,
+		    .sample = 20 },
+		.unhealthy = { .stop_deferred_permille = 300,
+		    .stop_rejected_permille = 50 },
+	};
+	f->conf.plans = plan;
+	f->conf.n_plans = 1;
+	f->routes[0].plan = plan->name;
+	f->conf.spike_guard = (struct conf_spike_guard){
+		.is_given = true,
+		.window_us = 7 * day_us,
+		.ratio_permille = 2000,
+		.floor = 1000000000,
+	};
+}
+
 static void
 make_conf(struct fixture *f, int64_t count)
 {
@@ -139,8 +176,10 @@ cycles(struct sched *s, struct samples *out, uint64_t *message,
 }
 
 static void
-run(uint64_t n, uint64_t n_lanes, int64_t count, const char *what)
+run(uint64_t n, uint64_t n_lanes, int64_t count, bool has_plan,
+    const char *what)
 {
+	struct conf_plan plan;
 	struct samples *samples = malloc(sizeof(*samples));
 	struct fixture *f = malloc(sizeof(*f));
 	uint64_t message = 0, n_waits = 0;
@@ -149,6 +188,8 @@ run(uint64_t n, uint64_t n_lanes, int64_t count, const char *what)
 	int64_t t;
 
 	make_conf(f, count);
+	if (has_plan)
+		add_plan(f, &plan);
 	before = mallinfo2().uordblks + mallinfo2().hblkhd;
 	s = sched_new(&f->conf, 1);
 	t = real_ns();
@@ -180,9 +221,10 @@ main(int argc, char **argv)
 
 	printf("a delivery is %zu bytes, without its share of the hash\n",
 	    sizeof(struct delivery));
-	run(n_lanes * 2, n_lanes, 1000000, "gates open");
-	run(n, n_lanes, 1000000, "gates open");
-	run(n_lanes * 2, n_lanes, 20, "gates shut most of the time");
-	run(n, n_lanes, 20, "gates shut most of the time");
+	run(n_lanes * 2, n_lanes, 1000000, false, "gates open");
+	run(n, n_lanes, 1000000, false, "gates open");
+	run(n_lanes * 2, n_lanes, 20, false, "gates shut most of the time");
+	run(n, n_lanes, 20, false, "gates shut most of the time");
+	run(n, n_lanes, 1000000, true, "plans and spike guard");
 	return 0;
 }

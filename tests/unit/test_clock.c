@@ -55,6 +55,7 @@ clocks_go_forward(void **state)
 	assert_true(utc_us > 1700000000000000); /* later than 2023 */
 	nanosleep(&nap, NULL);
 	assert_true(clock_mono_us() >= mono_us + 2000);
+	assert_true(clock_slept_us() >= -1000);
 }
 
 int

@@ -154,6 +154,58 @@ looking_at_a_lane_begins_no_plan(void **state)
 	pw_end(&pw);
 }
 
+/* ---- clocks ---- */
+
+static void
+step_clock(struct plan_world *pw, int64_t step_us)
+{
+	pw->offset_us += step_us;
+	sched_utc(pw->w.s, pw->w.now_us, pw->w.now_us + pw->offset_us);
+	sched_check(pw->w.s);
+}
+
+static void
+a_clock_that_steps_gives_and_takes_nothing(void **state)
+{
+	struct plan_world pw;
+
+	(void)state;
+	pw_init(&pw);
+	pw_start(&pw, "Europe/Berlin", "2026-11-24");
+	pw_add_of(&pw, "news", "", 20, 1);
+	assert_int_equal(pw_run(&pw, 12 * HOUR), 20);
+	step_clock(&pw, 10 * DAY); /* wrong by ten days */
+	pw_add_of(&pw, "news", "", 500, 1);
+	assert_int_equal(pw_run(&pw, HOUR), 30);
+	step_clock(&pw, -10 * DAY); /* and right again */
+	assert_int_equal(pw_run(&pw, 10 * HOUR), 0);
+	step_clock(&pw, -12 * HOUR + SEC); /* it runs late: the same day */
+	assert_int_equal(pw_run(&pw, 12 * HOUR), 0);
+	assert_int_equal(pw_run(&pw, HOUR), 75); /* the next day */
+	step_clock(&pw, -2 * HOUR);		 /* over midnight */
+	assert_int_equal(pw_run(&pw, 2 * HOUR), 0);
+	assert_int_equal(pw_run(&pw, 22 * HOUR), 0);
+	assert_int_equal(pw_run(&pw, DAY), 112);
+	pw_end(&pw);
+}
+
+static void
+days_that_were_slept_through_are_over(void **state)
+{
+	struct plan_world pw;
+
+	(void)state;
+	pw_init(&pw);
+	pw_start(&pw, NULL, "2026-11-24");
+	pw_add_of(&pw, "news", "", 500, 1);
+	assert_int_equal(pw_run(&pw, HOUR), 50);
+	/* two days with the lid closed */
+	sched_slept(pw.w.s, 2 * DAY, pw.w.now_us);
+	step_clock(&pw, 2 * DAY);
+	assert_int_equal(pw_run(&pw, HOUR), 75);
+	pw_end(&pw);
+}
+
 /* ---- overflow ---- */
 
 static void
@@ -518,6 +570,8 @@ main(void)
 		cmocka_unit_test(what_wasnt_attempted_is_given_back),
 		cmocka_unit_test(a_shadowed_plan_holds_nothing),
 		cmocka_unit_test(looking_at_a_lane_begins_no_plan),
+		cmocka_unit_test(a_clock_that_steps_gives_and_takes_nothing),
+		cmocka_unit_test(days_that_were_slept_through_are_over),
 		cmocka_unit_test(what_is_over_takes_the_next_route),
 		cmocka_unit_test(mail_comes_back_with_the_next_day),
 		cmocka_unit_test(a_stream_of_mail_shares_itself_out),

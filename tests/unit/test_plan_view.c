@@ -39,8 +39,12 @@ a_plan_is_shown_before_and_while_it_runs(void **state)
 	assert_int_equal(v.sent, 75);
 	assert_int_equal(v.waiting, 75);
 	assert_int_equal(v.next_us - pw.w.now_us, 23 * HOUR);
+	assert_string_equal(world_lane(&pw.w, "ip-a/gmail").plan, "cold-ip");
+	assert_int_equal(world_lane(&pw.w, "ip-a/gmail").day_allowed, 75);
+	assert_int_equal(world_lane(&pw.w, "ip-a/gmail").day_sent, 75);
 	/* a lane that no plan is for, and none at all */
 	v = plan_of(&pw, "ip-b/gmail");
+	assert_true(world_lane(&pw.w, "ip-b/gmail").day_allowed == INT64_MAX);
 	assert_string_equal(v.plan, "");
 	assert_string_equal(v.text, "ip-b/gmail has no plan");
 	assert_false(sched_plan_get(pw.w.s, "ip-x/gmail", pw.w.now_us, &v));
