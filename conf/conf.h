@@ -57,6 +57,9 @@ struct conf_daemon {
 		unsigned mode; /* 0660 */
 		char *group;   /* "" = leave it */
 	} admin_socket;
+	struct {
+		struct conf_endpoint listen; /* text NULL = off */
+	} http;
 	char *event_log; /* "" = none, "-" = stdout */
 	struct {
 		enum log_level level;

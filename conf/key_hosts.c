@@ -254,9 +254,17 @@ write_endpoint(const struct key *k, const void *base, struct strbuf *out)
 	key_write_text(e->text ? e->text : "", out);
 }
 
+static bool
+is_unset_endpoint(const struct key *k, const void *base)
+{
+	return ((const struct conf_endpoint *)KEY_FIELD_CONST(k, base))->text ==
+	    NULL;
+}
+
 const struct key_type type_endpoint = {
 	.doc = "HOST:PORT",
 	.read = read_endpoint,
 	.write = write_endpoint,
 	.fini = fini_endpoint,
+	.is_unset = is_unset_endpoint,
 };

@@ -118,6 +118,17 @@ static const struct section section_admin_socket = {
 	.keys = admin_socket_keys,
 };
 
+static const struct key http_keys[] = {
+	{ "listen", &type_endpoint, AT(conf_daemon, http.listen),
+	    .initial_doc = "off", .flags = KEY_NUMERIC,
+	    .text = "Address and port. Nobody is asked who he is there, and "
+		    "what is shown holds addresses out of replies: so give a "
+		    "loopback address, or one that only your own people "
+		    "reach." },
+	{ 0 },
+};
+static const struct section section_http = { .keys = http_keys };
+
 static const struct key log_keys[] = {
 	{ "level", &type_word, AT(conf_daemon, log.level), .initial = "info",
 	    .words = log_levels,
@@ -147,6 +158,10 @@ static const struct key daemon_keys[] = {
 		    "daemon." },
 	{ "admin_socket", &type_map, .section = &section_admin_socket,
 	    .text = "The socket that flyballctl talks to." },
+	{ "http", &type_map, .section = &section_http,
+	    .text = "The dashboard, metrics for Prometheus (/metrics), health "
+		    "(/healthz, /readyz) and the same as JSON (/api/...). "
+		    "Nothing can be changed there." },
 	{ "event_log", &type_text, AT(conf_daemon, event_log),
 	    .initial = "/var/log/flyball/events.jsonl", .check = key_check_path,
 	    .text = "Where events go, one JSON object a line; \"-\" is "

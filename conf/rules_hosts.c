@@ -166,6 +166,26 @@ check_listeners(const struct rules *r)
 }
 
 static void
+check_http(const struct rules *r)
+{
+	const struct conf_endpoint *http = &r->conf->daemon.http.listen;
+	const char *const *path = PATH("daemon", "http", "listen");
+
+	if (http->text == NULL || !rule_is_sound(r, path))
+		return;
+	for (size_t i = 0; i < r->conf->n_listeners; i++)
+		if (leads_to(http, &r->conf->listeners[i].listen))
+			rule_fail(r, path, "is the address of listeners[%zu]",
+			    i);
+	for (size_t i = 0; i < r->conf->n_routes; i++)
+		if (leads_to(&r->conf->routes[i].next_hop, http))
+			rule_fail(r,
+			    PATH("routes", r->conf->routes[i].name,
+				"next_hop"),
+			    "is daemon.http.listen: no mail goes there");
+}
+
+static void
 check_tls(const struct rules *r)
 {
 	const struct conf_tls *tls = &r->conf->tls;
@@ -293,6 +313,7 @@ void
 rules_check_hosts(const struct rules *r)
 {
 	check_listeners(r);
+	check_http(r);
 	check_tls(r);
 	check_routes(r);
 }

@@ -24,9 +24,6 @@
 #include "conf/base/xalloc.h"
 #include "daemon/admin_private.h"
 
-/* The budget: what it grows by is one part in BREAK + 1. */
-#define BUDGET_MAX_US  200000
-#define BREAK	       4
 #define ACCEPTS_A_TURN 16
 
 /* ---- turns ---- */
@@ -41,24 +38,6 @@ set_turn(struct admin *a, int64_t wait_us)
 		return;
 	a->is_turn_set = true;
 	event_add(a->turn, &tv);
-}
-
-/* Books what was spent; returns the break that is due. */
-static int64_t
-book(struct admin *a, int64_t began_us)
-{
-	int64_t now_us = clock_mono_us();
-	int64_t spent_us = now_us - began_us;
-
-	a->budget_us += (began_us - a->budget_at_us) / BREAK;
-	if (a->budget_us > BUDGET_MAX_US)
-		a->budget_us = BUDGET_MAX_US;
-	a->budget_us -= spent_us;
-	a->budget_at_us = now_us;
-	if (a->budget_us > 0)
-		return 0;
-	a->budget_us = 0;
-	return spent_us * BREAK;
 }
 
 static void
@@ -76,7 +55,7 @@ on_turn(evutil_socket_t fd, short what, void *arg)
 	admin_line_leave(a, c);
 	c->active_us = began_us;
 	admin_client_turn(c);
-	wait_us = book(a, began_us);
+	wait_us = turn_budget_book(&a->budget, began_us, clock_mono_us());
 	if (a->line == NULL)
 		return;
 	/* It may have been set for at once while the client worked. */
@@ -240,8 +219,7 @@ admin_new(struct governor *g, struct err *err_out)
 	struct admin *a = xcalloc(1, sizeof(*a));
 
 	a->g = g;
-	a->budget_us = BUDGET_MAX_US;
-	a->budget_at_us = clock_mono_us();
+	turn_budget_init(&a->budget, clock_mono_us());
 	a->socket.fd = -1;
 	a->spare_fd = -1;
 	if (*conf->admin_socket.path == '\0')

@@ -17,6 +17,7 @@
 #include "daemon/admin_peer.h"
 #include "daemon/admin_socket.h"
 #include "daemon/command.h"
+#include "daemon/turn_budget.h"
 
 #define ADMIN_CLIENTS_MAX      256
 #define ADMIN_FOLLOWERS_MAX    32
@@ -53,7 +54,7 @@ struct admin {
 	struct admin_client *clients;
 	struct admin_client *line;
 	unsigned n_clients, n_followers;
-	int64_t budget_us, budget_at_us;
+	struct turn_budget budget;
 	bool is_turn_set;
 };
 

@@ -447,8 +447,8 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	},
 	[COMMAND_MAN] = {
 	    .name = "man",
-	    .usage = "flyballctl|flyball.yaml",
-	    .summary = "print a manual page's source",
+	    .usage = "flyballctl|flyball.yaml|metrics",
+	    .summary = "print a manual page's source, or the list of metrics",
 	    .doc = "Generated from the tables that the programs work by.",
 	    .example = "man flyball.yaml",
 	    .role = ROLE_OFFLINE,

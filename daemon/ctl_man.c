@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "daemon/ctl.h"
+#include "daemon/metrics.h"
 #include "daemon/selection.h"
 
 /* ---- roff ---- */
@@ -215,6 +216,7 @@ int
 ctl_man(int argc, char **argv)
 {
 	const char *page = argc > 1 ? argv[1] : "";
+	struct strbuf text = { 0 };
 
 	if (strcmp(page, "flyballctl") == 0) {
 		man_flyballctl();
@@ -224,8 +226,14 @@ ctl_man(int argc, char **argv)
 		man_flyball_yaml();
 		return CTL_OK;
 	}
+	if (strcmp(page, "metrics") == 0) {
+		metrics_document(&text);
+		fputs(text.data, stdout);
+		strbuf_fini(&text);
+		return CTL_OK;
+	}
 	fprintf(stderr,
-	    "flyballctl man: there are flyballctl and "
-	    "flyball.yaml\n");
+	    "flyballctl man: there are flyballctl, flyball.yaml and "
+	    "metrics\n");
 	return CTL_USAGE;
 }

@@ -100,6 +100,72 @@ governor_load(const struct governor *g, struct governor_load *out)
 	};
 }
 
+struct history *
+governor_history(struct governor *g)
+{
+	return g->history;
+}
+
+void
+governor_times(struct governor *g, struct governor_times *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < g->n_workers; i++)
+		histogram_add(&out->accept, worker_accept_times(g->workers[i]));
+	histogram_add(&out->queue, &g->queue_times);
+	histogram_add(&out->delivery, &g->delivery_times);
+	histogram_add(&out->commit, spool_commit_times(g->spool));
+}
+
+const char *
+governor_unready(struct governor *g)
+{
+	const struct conf_spool *conf = &g->rt->conf->spool;
+	struct spool_stats st;
+
+	spool_stats(g->spool, &st);
+	if (!g->is_running)
+		return "starting";
+	if (g->is_draining)
+		return "draining: no new mail is accepted";
+	if (g->is_spool_failing || st.is_failing)
+		return "the disk of the spool fails";
+	if ((int64_t)st.free_bytes < conf->min_free_bytes)
+		return "the disk of the spool has less than spool.min_free";
+	if ((int64_t)st.n_messages >= conf->max_messages ||
+	    (int64_t)st.n_bytes >= conf->max_bytes)
+		return "the spool is full";
+	return NULL;
+}
+
+/* ---- systemd's watchdog ---- */
+
+/* It restarts a daemon whose deciding thread hangs. */
+static void
+watchdog_init(struct governor *g)
+{
+#ifdef HAVE_SYSTEMD
+	uint64_t us = 0;
+
+	if (sd_watchdog_enabled(0, &us) > 0)
+		g->watchdog_us = (int64_t)us;
+#else
+	(void)g;
+#endif
+}
+
+static void
+watchdog_tell(struct governor *g)
+{
+	int64_t now_us = clock_mono_us();
+
+	if (g->watchdog_us == 0 ||
+	    now_us - g->watched_us < g->watchdog_us / 2)
+		return;
+	g->watched_us = now_us;
+	notify("WATCHDOG=1");
+}
+
 /* ---- turns ---- */
 
 static void
@@ -178,6 +244,7 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 		return -1;
 	}
 	if (auth_reload(g->auth, conf, err_out) < 0 ||
+	    http_reload(g->http, conf, err_out) < 0 ||
 	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0) {
 		runtime_unref(rt);
 		zone_close(zone);
@@ -306,13 +373,14 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
+	watchdog_tell(arg);
 	end_turn(arg);
 }
 
 static void
 make_loop(struct governor *g)
 {
-	static const struct timeval every_second = { .tv_sec = 1 };
+	struct timeval tick = { .tv_sec = 1 };
 	struct event_config *config = event_config_new();
 
 	/* Pacing is to the microsecond: epoll's milliseconds are too coarse. */
@@ -324,7 +392,11 @@ make_loop(struct governor *g)
 	g->plan_timer = evtimer_new(g->base, on_plan_timer, g);
 	g->tick = event_new(g->base, -1, EV_PERSIST, on_tick, g);
 	g->full_timer = evtimer_new(g->base, on_tick, g);
-	event_add(g->tick, &every_second);
+	watchdog_init(g);
+	/* A watchdog of less than some seconds is told more often. */
+	if (g->watchdog_us > 0 && g->watchdog_us < 3000000)
+		tick = (struct timeval){ .tv_usec = g->watchdog_us / 4 };
+	event_add(g->tick, &tick);
 	g->drain_timer = evtimer_new(g->base, on_drain_timer, g);
 	g->mailbox = mailbox_new(g->base, governor_receive, on_batch_done, g);
 	add_signal(g, 0, SIGHUP, on_reload_signal);
@@ -356,6 +428,7 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	g->zone = zone_open(conf->daemon.timezone, err_out);
 	if (g->zone == NULL)
 		return -1;
+	g->history = history_new();
 	g->sched = sched_new(conf, (uint64_t)clock_utc_us());
 	sched_zone(g->sched, g->zone);
 	g->shared.spool = g->spool;
@@ -392,7 +465,8 @@ governor_new(const struct conf *conf, struct err *err_out)
 	pthread_mutex_init(&g->rt_lock, NULL);
 	make_loop(g);
 	if (make_parts(g, conf, err_out) < 0 || make_workers(g, err_out) < 0 ||
-	    (g->admin = admin_new(g, err_out)) == NULL) {
+	    (g->admin = admin_new(g, err_out)) == NULL ||
+	    (g->http = http_new(g, err_out)) == NULL) {
 		governor_free(g);
 		return NULL;
 	}
@@ -411,6 +485,7 @@ log_ready(struct governor *g)
 	sched_totals(g->sched, &totals);
 	log_always("ready", LOG_STR("listeners", listeners.data),
 	    LOG_STR("admin", g->rt->conf->daemon.admin_socket.path),
+	    LOG_STR("http", http_address(g->http)),
 	    LOG_INT("queued", totals.n_deliveries),
 	    LOG_INT("took_ms", (clock_utc_us() - g->started_utc_us) / 1000),
 	    LOG_STR("version", FLYBALL_VERSION));
@@ -455,6 +530,7 @@ governor_run(struct governor *g, struct err *err_out)
 	g->wants_plan = false;
 	if (start(g, err_out) < 0)
 		return -1;
+	g->is_running = true;
 	log_ready(g);
 	notify("READY=1");
 	g->wants_plan = true;
@@ -470,6 +546,7 @@ governor_free(struct governor *g)
 {
 	if (g == NULL)
 		return;
+	http_free(g->http);
 	admin_free(g->admin);
 	for (unsigned i = 0; g->workers != NULL && i < g->n_workers; i++)
 		worker_free(g->workers[i]);
@@ -486,6 +563,7 @@ governor_free(struct governor *g)
 	suppression_list_free(g->shared.suppressions);
 	full_plans_free(g->shared.full_plans);
 	governor_uses_free(g);
+	history_free(g->history);
 	event_log_close(g->events);
 	mailbox_free(g->mailbox);
 	zone_close(g->zone);

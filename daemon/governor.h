@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "daemon/event_log.h"
+#include "daemon/histogram.h"
 #include "daemon/spool.h"
 #include "scheduler/sched.h"
 
@@ -17,6 +18,7 @@
  * verdicts, settlements and events. All functions here are for that thread.
  */
 struct governor;
+struct history;
 
 struct sched *governor_sched(struct governor *g);
 const struct conf *governor_conf(const struct governor *g);
@@ -25,6 +27,16 @@ struct spool_reader *governor_reader(struct governor *g);
 struct event_log *governor_events(struct governor *g);
 struct event_base *governor_base(struct governor *g);
 int64_t governor_started_utc_us(const struct governor *g);
+struct history *governor_history(struct governor *g);
+/* NULL: mail is accepted and can be written. Else why it isn't, in words. */
+const char *governor_unready(struct governor *g);
+struct governor_times {
+	struct histogram_sum accept;   /* end of content -> 250 */
+	struct histogram_sum queue;    /* accepted -> first attempt */
+	struct histogram_sum delivery; /* attempt -> answer */
+	struct histogram_sum commit;
+};
+void governor_times(struct governor *g, struct governor_times *out);
 /* Sessions and connections of all workers, at their last word. */
 struct governor_load {
 	unsigned n_sessions;

@@ -218,6 +218,40 @@ log_results(struct governor *g, const struct job *job)
 			event_result(g, job, i, took_us);
 }
 
+/* ---- result -> metrics ---- */
+
+static void
+note_times(struct governor *g, const struct job *job)
+{
+	int64_t took_us = clock_mono_us() - job->pool.started_us;
+	int64_t arrived_utc_us = job->content.envelope.arrived_utc_us;
+
+	histogram_note(&g->delivery_times, took_us);
+	if (job->attempts == 0)
+		histogram_note(&g->queue_times,
+		    clock_utc_us() - arrived_utc_us - took_us);
+}
+
+static void
+note_answers(struct governor *g, const struct job *job,
+    const struct outcome *o)
+{
+	const struct transaction *t = &job->pool.transaction;
+	struct history_answers a = { .n_delivered = o->n_delivered };
+
+	for (size_t i = 0; i < t->n_recipients; i++) {
+		const struct rcpt_result *r = &t->results[i];
+
+		if (r->fate != FATE_DEFERRED && r->fate != FATE_FAILED)
+			continue;
+		a.n_deferred += r->fate == FATE_DEFERRED;
+		a.n_refused[r->answer.class]++;
+		if (a.reply == NULL || r == o->speaker)
+			a.reply = r->reply;
+	}
+	history_answered(g->history, job->lane, &a, clock_utc_us());
+}
+
 /* ---- result -> verdict and settlement ---- */
 
 /* A reload may have moved the route while the job was under way; -1: gone. */
@@ -350,6 +384,8 @@ finish_tried(struct governor *g, struct job *job)
 	g->n_deferred += o.n_deferred + o.n_unpunished;
 	g->n_failed += o.n_failed;
 	log_results(g, job);
+	note_times(g, job);
+	note_answers(g, job, &o);
 	facts = governor_judge_recipients(g, job);
 	q = make_settlement(g, job, &o, retry_us);
 	q->facts = facts;
@@ -391,6 +427,17 @@ event_route_down(struct governor *g, const struct job *job, const char *why,
 	event_end(g->events);
 }
 
+/* Counts as one recipient's: of how many it would have been nobody knows. */
+static void
+note_refusal(struct governor *g, const struct job *job, enum reply_class class,
+    const char *reply)
+{
+	struct history_answers a = { .n_deferred = 1, .reply = reply };
+
+	a.n_refused[class] = 1;
+	history_answered(g->history, job->lane, &a, clock_utc_us());
+}
+
 /* The next hop answered, but wouldn't hear of any message. */
 static int64_t
 refused(struct governor *g, const struct job *job, int64_t now_us)
@@ -406,6 +453,7 @@ refused(struct governor *g, const struct job *job, int64_t now_us)
 		.reply = text,
 		.pause_us = answer->pause_us };
 
+	note_refusal(g, job, answer->class, text);
 	return sched_refused(g->sched, &v, now_us);
 }
 

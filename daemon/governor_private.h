@@ -7,6 +7,8 @@
 #include "conf/base/zone.h"
 #include "daemon/admin.h"
 #include "daemon/governor.h"
+#include "daemon/history.h"
+#include "daemon/http.h"
 #include "daemon/job.h"
 #include "daemon/worker.h"
 
@@ -29,6 +31,9 @@ struct governor {
 	struct spool_reader *reader;
 	struct event_log *events;
 	struct admin *admin;
+	struct http *http;
+	struct history *history;
+	struct histogram queue_times, delivery_times;
 	struct auth *auth;
 	struct mailbox *mailbox;
 	struct worker_shared shared;
@@ -46,10 +51,12 @@ struct governor {
 	int64_t slept_us; /* of the machine, as the scheduler was told */
 	bool has_tempfail; /* a plan that may be full */
 	struct event *full_timer;
+	int64_t watchdog_us, watched_us; /* systemd's; 0 = none */
 	struct spool_fact *stale; /* facts to be written with the next save */
 	uint64_t n_delivered, n_deferred, n_failed;
 	bool is_spool_failing;
 	bool is_scanning; /* at start: the spool tells what it has */
+	bool is_running; /* everything accepts */
 	bool is_draining;
 	unsigned n_drained;
 	unsigned n_halts; /* times that the drain timer fired */

@@ -33,6 +33,7 @@ struct session_io {
 	struct smtp_session *smtp;
 	struct sockaddr_storage peer;
 	char client[64];
+	int64_t submitted_us;
 	unsigned n_awaited; /* answers under way in other threads */
 	bool has_moved;	    /* a reply was written: the deadline moves */
 	bool is_closing;    /* after what is written */
@@ -305,6 +306,7 @@ on_submit(void *arg, struct envelope *envelope_take, struct body *body_take)
 	free(e->stream);
 	e->stream = xstrdup(choose_stream(s, e)->name);
 	e->arrived_utc_us = clock_utc_us();
+	s->submitted_us = clock_mono_us();
 	submission_split(e, s->worker->rt->index);
 	s->n_awaited++;
 	if (full_plans_meets(s->worker->shared->full_plans,
@@ -334,8 +336,11 @@ static void
 deliver_commit(struct session_io *s, const struct answer *answer)
 {
 	s->n_awaited--;
-	if (answer->refusal == NULL && answer->result == SPOOL_OK)
+	if (answer->refusal == NULL && answer->result == SPOOL_OK) {
 		atomic_fetch_add(&s->worker->shared->n_accepted, 1);
+		histogram_note(&s->worker->accept_times,
+		    clock_mono_us() - s->submitted_us);
+	}
 	if (s->stream == NULL) {
 		session_release(s);
 		return;

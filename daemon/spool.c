@@ -327,3 +327,9 @@ spool_stats(struct spool *spool, struct spool_stats *out)
 
 	out->free_bytes = free_bytes > 0 ? (uint64_t)free_bytes : 0;
 }
+
+const struct histogram *
+spool_commit_times(const struct spool *spool)
+{
+	return &spool->commit_times;
+}

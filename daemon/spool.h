@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "conf/conf.h"
+#include "daemon/histogram.h"
 #include "sink/envelope.h"
 
 /*
@@ -180,5 +181,7 @@ struct spool_stats {
 	bool is_failing;
 };
 void spool_stats(struct spool *spool, struct spool_stats *out); /* any thread */
+/* How long commits took. */
+const struct histogram *spool_commit_times(const struct spool *spool);
 
 #endif

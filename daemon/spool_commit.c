@@ -244,6 +244,7 @@ book(struct spool *spool, const struct turn *t, size_t n_requests,
 	add_signed(&spool->stats.n_bytes, t->n_bytes);
 	atomic_fetch_add(&spool->stats.n_commits, 1);
 	atomic_fetch_add(&spool->stats.n_committed, n_requests);
+	histogram_note(&spool->commit_times, took_us);
 	atomic_fetch_add(&spool->stats.commit_us_total, took_us);
 	if (took_us > atomic_load(&spool->stats.commit_us_max))
 		atomic_store(&spool->stats.commit_us_max, took_us);

@@ -271,6 +271,7 @@ struct spool {
 		_Atomic int64_t commit_us_total, commit_us_max;
 		_Atomic bool is_failing;
 	} stats;
+	struct histogram commit_times;
 };
 
 /* Test seams: 0 = by the configuration. */

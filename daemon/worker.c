@@ -295,3 +295,9 @@ worker_free(struct worker *w)
 	event_base_free(w->base);
 	free(w);
 }
+
+const struct histogram *
+worker_accept_times(const struct worker *w)
+{
+	return &w->accept_times;
+}

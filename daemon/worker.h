@@ -6,6 +6,7 @@
 
 #include "daemon/auth.h"
 #include "daemon/full_plans.h"
+#include "daemon/histogram.h"
 #include "daemon/job.h"
 #include "daemon/mailbox.h"
 #include "daemon/peer_table.h"
@@ -67,6 +68,8 @@ void worker_halt(struct worker *w);
 /* Joins. After GOVERNOR_DRAINED, and when no answers are under way. */
 void worker_stop(struct worker *w);
 void worker_free(struct worker *w);
+/* From the end of the content to its 250. */
+const struct histogram *worker_accept_times(const struct worker *w);
 /* The spool's answer to a submission: from the spool's thread. */
 void worker_committed(struct spool_request *request_take);
 

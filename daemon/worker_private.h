@@ -33,6 +33,7 @@ struct worker {
 	struct spool_reader *reader;
 	struct session_io *sessions;
 	unsigned n_sessions;
+	struct histogram accept_times;
 	bool is_draining;
 	bool has_told_drained;
 	unsigned n_told_connections; /* in shared->n_connections */

@@ -289,6 +289,7 @@ struct lane_view {
 	const char *plan;	/* "" = none */
 	const char *plan_state; /* "waiting" "running" "held" "stopped" "done" */
 	int64_t plan_stage;	/* from 1 */
+	int64_t plan_day;	/* from 1; 0 = no plan, or not begun */
 	int64_t day_allowed;	/* by plan and spike guard; INT64_MAX */
 	int64_t day_sent;	/* attempted, or in flight */
 	uint64_t n_queued;   /* deliveries that would leave by this lane */

@@ -121,6 +121,9 @@ view_day(struct sched *s, struct lane *l, struct lane_view *view)
 	view->plan = q->warmup.plan->name;
 	view->plan_state = warmup_state_name(&q->warmup);
 	view->plan_stage = q->warmup.st.stage + 1;
+	if (q->warmup.st.day != WARMUP_NO_DAY)
+		view->plan_day =
+		    q->warmup.st.day - q->warmup.st.first_day + 1;
 }
 
 static void

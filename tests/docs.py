@@ -96,11 +96,23 @@ def check_commands():
 
 
 def check_metrics():
-    page = read("contrib/man/flyballd.8")
+    """The list of metrics is the one that the table gives; what is told
+    elsewhere of a metric names one that there is."""
+    page = ctl("man", "metrics")
+    names = set(re.findall(r"^\| `(flyball_[a-z_]+)`", page, re.M))
+    if len(names) < 30:
+        complain("the list of metrics wasn't understood")
+    if page != read("contrib/docs/metrics.md"):
+        complain("contrib/docs/metrics.md isn't what `flyballctl man metrics` prints")
     for path in sources("daemon"):
         for name in set(re.findall(r'"(flyball_[a-z0-9_]+)', read(path))):
-            if name not in page:
-                complain(f"metric {name} ({os.path.relpath(path, ROOT)}) isn't in flyballd(8)")
+            if name not in names:
+                complain(f"metric {name} ({os.path.relpath(path, ROOT)}) isn't in the table")
+    for path in glob.glob(os.path.join(ROOT, "contrib", "*", "*")):
+        if os.path.dirname(path).endswith(("grafana", "prometheus")):
+            for name in set(re.findall(r"\b(flyball_[a-z0-9_]+)", read(path))):
+                if re.sub(r"_(bucket|sum|count)$", "", name) not in names and name not in names:
+                    complain(f"{os.path.relpath(path, ROOT)} names {name}, which isn't a metric")
 
 
 def check_readme():

@@ -9,6 +9,7 @@ static const char conf_full[] =
     "  workers: 3\n"
     "  state_dir: \"/tmp/a state: dir\"\n"
     "  admin_socket: {path: /tmp/s, mode: \"0600\", group: mail}\n"
+    "  http: {listen: \"[::1]:8025\"}\n"
     "  event_log: \"-\"\n"
     "  log: {level: debug, format: json}\n"
     "  drain_timeout: 1500ms\n"

@@ -23,6 +23,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/event_log.h"
 #include "daemon/governor.h"
+#include "daemon/history.h"
 #include "daemon/suppression_list.h"
 #include "tests/unit/conf_fixture.h"
 
@@ -33,6 +34,9 @@ struct governor {
 	struct sched *s;
 	struct event_base *base;
 	struct event_log *events;
+	struct history *history;
+	struct governor_times times;
+	const char *unready;
 	struct event_follower *follower;
 	struct strbuf seen; /* the event log's lines */
 	struct spool_stats stats;
@@ -75,6 +79,24 @@ struct event_log *
 governor_events(struct governor *g)
 {
 	return g->events;
+}
+
+struct history *
+governor_history(struct governor *g)
+{
+	return g->history;
+}
+
+void
+governor_times(struct governor *g, struct governor_times *out)
+{
+	*out = g->times;
+}
+
+const char *
+governor_unready(struct governor *g)
+{
+	return g->unready;
 }
 
 struct event_base *
@@ -284,6 +306,7 @@ fake_start(struct governor *g)
 	g->s = sched_new(&g->f.conf, 1);
 	g->suppressions = suppression_list_new(NULL);
 	g->base = event_base_new();
+	g->history = history_new();
 	g->events = event_log_open("", NULL);
 	g->follower = event_log_follow(g->events, fake_keep_line, g);
 }
@@ -298,6 +321,7 @@ fake_stop(struct governor *g)
 	}
 	event_log_unfollow(g->events, g->follower);
 	event_log_close(g->events);
+	history_free(g->history);
 	event_base_free(g->base);
 	sched_free(g->s);
 	suppression_list_free(g->suppressions);

@@ -43,6 +43,21 @@ listeners(void **state)
 	} cases[] = {
 		{ "listeners: []\n",
 		    "f:2:12: listeners: is empty: no mail could come in\n" },
+		{ "daemon: {http: {listen: \"127.0.0.1:2525\"}}\n"
+		  "listeners: [{listen: \"[::]:2525\", tls: none, auth: "
+		  "none, trusted: [\"::1\"]}]\n",
+		    "f:2:25: daemon.http.listen: is the address of "
+		    "listeners[0]\n" },
+		{ "daemon: {http: {listen: \"192.0.2.1:25\"}}\n",
+		    "f:1:24: routes.r.next_hop: is daemon.http.listen: no "
+		    "mail goes there\n" },
+		{ "daemon: {http: {listen: \"127.0.0.1:8025\"}}\n"
+		  "listeners: [{listen: \"127.0.0.2:8025\", tls: none, "
+		  "auth: none, trusted: [\"::1\"]}]\n",
+		    NULL },
+		{ "daemon: {http: {listen: \"localhost:8025\"}}\n",
+		    "f:2:25: daemon.http.listen: a listener needs an address; "
+		    "write 127.0.0.1:8025 or [::]:8025\n" },
 		{ "listeners:\n  - {listen: \"127.0.0.1:1\", tls: none, auth: "
 		  "none}\n",
 		    "f:3:5: listeners[0].trusted: auth: none needs trusted, "
