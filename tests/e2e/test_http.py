@@ -117,6 +117,7 @@ class Http(unittest.TestCase):
             send(f.port, "good@gmail.com", "bad@gmail.com", "grey@example.net")
             wait_until(lambda: metrics(f.port2)[("flyball_lane_deferred_recipients_total", lane("other", "example.net"))] == 1,
                        what="the deferral")
+            wait_until(lambda: metrics(f.port2)[("flyball_lane_failed_recipients_total", lane("gmail"))] == 1, what="the bounce")
             m = metrics(f.port2)
             self.assertEqual(m[("flyball_accepted_messages_total", "")], 1)
             self.assertEqual(m[("flyball_lane_delivered_recipients_total", lane("gmail"))], 1)
