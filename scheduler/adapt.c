@@ -19,9 +19,10 @@
 #define STEP_ANSWERS	   3
 #define GENTLE_PERMILLE	   1300
 #define ROUGH_PERMILLE	   1300
-#define SLOPE_LEAST	   20
+#define FIRST_PERMILLE	   600
+#define SLOPE_LEAST	   10
 #define SLOPE_MOST	   100
-#define CREEP_PERMILLE	   800
+#define CREEP_PERMILLE	   1000
 #define FAR_PERMILLE	   1500
 #define VERY_FAR_PERMILLE  2500
 #define REST		   1000 /* x react.hold: then the old rate is old */
@@ -513,6 +514,10 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	a->n_known = KNOWN;
 	a->window.is_open = n_in_flight > 0;
 	a->window.base = base;
+	/* A first burst tells more of the bucket than of the limit. */
+	if (a->state == ADAPT_OPEN && seen.is_rough &&
+	    now_us - a->busy_us < a->conf.react.hold_us / 2)
+		seen.accepted = part(seen.accepted, FIRST_PERMILLE);
 	a->window.limit = believe(a, least(seen.accepted, base), now_us);
 	a->window.n_good = 0;
 	a->window.n_bad = 1;
@@ -741,7 +746,7 @@ grow(struct adapt *a, int64_t now_us)
 	int64_t gentle = gentle_rate(a, burst);
 	int64_t rate;
 
-	if (!a->is_free && excess(a, now_us) > part(burst, 1250) + RATE_ONE) {
+	if (!a->is_free && excess(a, now_us) > burst + RATE_ONE) {
 		a->is_free = true;
 		a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
 	}
