@@ -53,7 +53,7 @@ when_of(const struct gate_ask *ask, struct quota_entry *e,
 static void
 charge(const struct gate_ask *ask, struct quota_entry *e)
 {
-	if (e == NULL)
+	if (e == NULL || !quotas_counts(e))
 		return;
 	quota_charge(&e->quota, ask->n, sched_utc_now(ask->s));
 	if (quota_is_waiting(&e->quota))
@@ -65,7 +65,7 @@ charge(const struct gate_ask *ask, struct quota_entry *e)
 static void
 give_back(const struct gate_ask *ask, struct quota_entry *e)
 {
-	if (e == NULL)
+	if (e == NULL || !quotas_counts(e))
 		return;
 	quota_give_back(&e->quota, ask->n,
 	    ask->left_us + ask->s->utc_offset_us);

@@ -236,7 +236,7 @@ lane_free(struct sched *s, struct lane *l)
 	l->route->n_lanes--;
 	s->n_lanes--;
 	lane_adapt_free(s, l);
-	quotas_release(l->quota);
+	quotas_release(s, l->quota);
 	bucket_set_fini(&l->buckets);
 	free(l->stats.last_refusal);
 	free(l->name);

@@ -63,7 +63,7 @@ static void
 book(struct sched *s, struct quota_entry *e, const struct quota_facts *f,
     int64_t left_us)
 {
-	if (e == NULL)
+	if (e == NULL || !quotas_counts(e))
 		return;
 	quota_facts(&e->quota, f, left_us + s->utc_offset_us, sched_utc_now(s));
 	quotas_touch(s, e);
@@ -82,8 +82,7 @@ plan_learn(struct sched *s, struct delivery *d, struct lane *l,
 	if (f.attempted == 0)
 		return;
 	book(s, l->quota, &f, left_us);
-	if (l->route->total != NULL && l->route->total->quota.has_plan)
-		book(s, l->route->total, &f, left_us);
+	book(s, l->route->total, &f, left_us);
 	if (g != NULL)
 		book(s, g->quota, &f, left_us);
 	learn_list(s, d->flow->stream, &f);

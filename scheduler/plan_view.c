@@ -168,6 +168,15 @@ sched_plan_order(struct sched *s, const char *name, enum warmup_order order,
 	return 0;
 }
 
+static void
+complain(struct sched *s, struct quota_entry *e, int64_t n)
+{
+	if (e == NULL || !quotas_counts(e))
+		return;
+	quota_note(&e->quota, LEDGER_COMPLAINED, n, sched_utc_now(s));
+	quotas_touch(s, e);
+}
+
 void
 sched_complaint(struct sched *s, const char *lane, int64_t n, int64_t now_us)
 {
@@ -177,13 +186,8 @@ sched_complaint(struct sched *s, const char *lane, int64_t n, int64_t now_us)
 	l = lane_by_name(s, lane, true);
 	if (l == NULL)
 		return;
-	quota_note(&l->quota->quota, LEDGER_COMPLAINED, n, sched_utc_now(s));
-	quotas_touch(s, l->quota);
-	if (l->route->total == NULL)
-		return;
-	quota_note(&l->route->total->quota, LEDGER_COMPLAINED, n,
-	    sched_utc_now(s));
-	quotas_touch(s, l->route->total);
+	complain(s, l->quota, n);
+	complain(s, l->route->total, n);
 }
 
 /* ---- submission ---- */

@@ -111,7 +111,7 @@ quotas_configure_all(struct sched *s)
 void
 quotas_touch(struct sched *s, struct quota_entry *e)
 {
-	if (e->is_dirty)
+	if (e->is_dirty || !quotas_counts(e))
 		return;
 	e->is_dirty = true;
 	DL_APPEND2(s->dirty_quotas, e, dirty_prev, dirty_next);
@@ -283,6 +283,7 @@ quotas_get(struct sched *s, enum quota_kind kind, const char *name)
 	e = xcalloc(1, sizeof(*e));
 	e->key = key_of(kind, name);
 	e->s = s;
+	e->is_site = kind == QUOTA_LANE && strstr(name, "/other:") != NULL;
 	e->timer.fire = on_quota_timer;
 	quota_init(&e->quota, kind, name);
 	e->quota.warmup.on_change = on_change;
@@ -293,6 +294,14 @@ quotas_get(struct sched *s, enum quota_kind kind, const char *name)
 	return e;
 }
 
+static void
+entry_free(struct quota_entry *e)
+{
+	quota_fini(&e->quota);
+	free(e->key);
+	free(e);
+}
+
 void
 quotas_free(struct sched *s)
 {
@@ -301,9 +310,7 @@ quotas_free(struct sched *s)
 	HASH_ITER(hh, s->quotas, e, next)
 	{
 		HASH_DEL(s->quotas, e);
-		quota_fini(&e->quota);
-		free(e->key);
-		free(e);
+		entry_free(e);
 	}
 }
 
@@ -321,10 +328,59 @@ quotas_bind_lane(struct sched *s, struct lane *l)
 }
 
 void
-quotas_release(struct quota_entry *e)
+quotas_release(struct sched *s, struct quota_entry *e)
 {
-	if (e != NULL)
-		e->n_users--;
+	if (e != NULL && --e->n_users == 0 && !quotas_counts(e))
+		quotas_drop(s, e);
+}
+
+void
+quotas_drop(struct sched *s, struct quota_entry *e)
+{
+	if (e->is_dirty)
+		DL_DELETE2(s->dirty_quotas, e, dirty_prev, dirty_next);
+	if (e->ticket != 0)
+		DL_DELETE2(s->saving_quotas, e, saving_prev, saving_next);
+	sched_timer_set(s, &e->timer, INT64_MAX);
+	HASH_DEL(s->quotas, e);
+	entry_free(e);
+}
+
+/* How long it must be remembered after its last mail. */
+static int64_t
+keep_us(const struct quota *q)
+{
+	int64_t us = q->guard != NULL ? q->guard->window_us : 0;
+	int64_t restart_us;
+
+	if (q->has_plan) {
+		restart_us = q->warmup.plan->idle.restart_after_us;
+		if (restart_us == 0)
+			return LEDGER_DAYS * CALENDAR_DAY_US;
+		if (restart_us > us)
+			us = restart_us;
+	}
+	return us + CALENDAR_DAY_US;
+}
+
+bool
+quotas_is_stale(const struct sched *s, const struct quota_entry *e)
+{
+	const struct quota *q = &e->quota;
+	const struct ledger *l = &q->ledger;
+	int64_t last_us;
+
+	if (e->n_users > 0 || q->kind == QUOTA_ROUTE ||
+	    (q->kind == QUOTA_LANE && !e->is_site))
+		return false;
+	if (!quotas_counts(e) || l->n == 0)
+		return true;
+	last_us =
+	    calendar_begin(q->has_plan && q->warmup.st.day != WARMUP_NO_DAY
+		    ? &q->warmup.calendar
+		    : &q->calendar,
+		l->rows[l->n - 1].day);
+	return last_us + keep_us(q) < sched_utc_now(s);
 }
 
 /* ---- clocks ---- */

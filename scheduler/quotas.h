@@ -22,6 +22,7 @@ struct quota_entry {
 	/* To be stored: in s->dirty_quotas; and what a commit is taking. */
 	struct quota_entry *dirty_prev, *dirty_next;
 	bool is_dirty;
+	bool is_site; /* of a lane to a site of `other` */
 	/* What a commit is taking; in s->saving_quotas while ticket != 0. */
 	struct quota_entry *saving_prev, *saving_next;
 	int64_t saving_day, saving; /* the reservation in it */
@@ -52,7 +53,21 @@ void quotas_free(struct sched *s);
 
 /* Lanes and routes get theirs, and give it back. */
 void quotas_bind_lane(struct sched *s, struct lane *l);
-void quotas_release(struct quota_entry *e);
+void quotas_release(struct sched *s, struct quota_entry *e);
+/*
+ * Does it count at all? Sites of `other` are as many as there are domains:
+ * without a plan or a guard that needs it, nothing is kept of them.
+ */
+static inline bool
+quotas_counts(const struct quota_entry *e)
+{
+	if (e->quota.has_plan || e->quota.guard != NULL)
+		return true;
+	return e->quota.kind == QUOTA_LANE && !e->is_site;
+}
+/* Unused for so long that it would begin anew, or for nothing: it may go. */
+bool quotas_is_stale(const struct sched *s, const struct quota_entry *e);
+void quotas_drop(struct sched *s, struct quota_entry *e);
 /* Something of it changed that is to be stored. */
 void quotas_touch(struct sched *s, struct quota_entry *e);
 /* Arms its timer: the end of its day, or of its overflow. */

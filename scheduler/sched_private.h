@@ -215,6 +215,7 @@ struct sched {
 	bool must_persist;
 	bool wants_save; /* a permit waits for the disk */
 	uint64_t ticket; /* of the last save */
+	int64_t swept_us; /* quotas */
 	struct pause *pauses;
 	struct override *overrides;
 	struct sched_cursor *cursors;

@@ -68,7 +68,7 @@ gate_free(struct sched *s, struct sender_gate *g)
 {
 	sched_timer_set(s, &g->timer, INT64_MAX);
 	DL_DELETE(g->sender->gates, g);
-	quotas_release(g->quota);
+	quotas_release(s, g->quota);
 	free(g->because);
 	free(g->name);
 	free(g);
@@ -118,7 +118,7 @@ gate_configure(struct sched *s, struct sender_gate *g)
 		g->quota = quotas_get(s, QUOTA_SENDER, g->name);
 		g->quota->n_users++;
 	} else if (g->sender->conf == NULL && g->quota != NULL) {
-		quotas_release(g->quota);
+		quotas_release(s, g->quota);
 		g->quota = NULL;
 	}
 }

@@ -265,6 +265,34 @@ save_senders(struct sched *s, struct sink *out)
 	}
 }
 
+#define SWEEP_EVERY_US (3600 * INT64_C(1000000))
+
+/* Nobody needs them any more; their records go too. */
+static void
+sweep(struct sched *s, struct sink *out)
+{
+	struct quota_entry *e, *next;
+
+	if (s->now_us - s->swept_us < SWEEP_EVERY_US)
+		return;
+	s->swept_us = s->now_us;
+	HASH_ITER(hh, s->quotas, e, next)
+	{
+		if (!quotas_is_stale(s, e))
+			continue;
+		for (uint32_t i = 0; i < e->quota.ledger.n; i++) {
+			strbuf_reset(&out->key);
+			strbuf_addf(&out->key, "ledger %s %" PRId64, e->key,
+			    e->quota.ledger.rows[i].day);
+			out->put(out->key.data, NULL, out->arg);
+		}
+		strbuf_reset(&out->key);
+		strbuf_addf(&out->key, "plan %s", e->key);
+		out->put(out->key.data, NULL, out->arg);
+		quotas_drop(s, e);
+	}
+}
+
 uint64_t
 sched_save(struct sched *s,
     void (*put)(const char *key, const char *value, void *arg), void *arg)
@@ -280,6 +308,7 @@ sched_save(struct sched *s,
 		e->is_dirty = false;
 		save_quota(s, e, &out);
 	}
+	sweep(s, &out);
 	save_lists(s, &out);
 	save_senders(s, &out);
 	lane_store_save(s, sched_utc_now(s), put, arg);

@@ -367,6 +367,46 @@ what_cant_be_read_is_left_out(void **state)
 	pw_end(&pw);
 }
 
+/* Mail to ten thousand domains leaves nothing behind, unless a plan must
+ * remember them; and then not for ever. */
+static void
+sites_are_remembered_as_long_as_they_matter(void **state)
+{
+	(void)state;
+	for (int has_plan = 0; has_plan < 2; has_plan++) {
+		static struct disk d;
+		struct plan_world pw;
+
+		pw_init(&pw);
+		pw.plans[0].idle.restart_after_us = 30 * DAY;
+		if (!has_plan)
+			pw.w.f.routes[0].plan = (char *)"";
+		pw_start(&pw, NULL, "2026-11-24");
+		for (int i = 0; i < 300; i++) {
+			char site[40];
+
+			snprintf(site, sizeof(site), "site%d.example", i);
+			world_add_site(&pw.w, "news", "other", site, 1);
+			pw_run(&pw, SEC);
+		}
+		disk_save(&d, pw.w.s);
+		disk_commit(&d, &pw);
+		assert_int_equal(d.n, has_plan ? 600 : 0);
+		for (int i = 0; i < 40; i++) {
+			pw_run(&pw, DAY);
+			disk_save(&d, pw.w.s);
+			disk_commit(&d, &pw);
+		}
+		assert_int_equal(pw.w.s->n_lanes, 0);
+		/* the routes' totals alone are still there */
+		assert_int_equal(HASH_COUNT(pw.w.s->quotas), 1);
+		for (size_t i = 0; i < d.n; i++)
+			assert_null(d.v[i].value);
+		disk_free(&d);
+		pw_end(&pw);
+	}
+}
+
 int
 main(void)
 {
@@ -376,6 +416,7 @@ main(void)
 		cmocka_unit_test(no_crash_lets_one_too_many_out),
 		cmocka_unit_test(plans_pauses_and_lists_come_back),
 		cmocka_unit_test(another_plan_takes_over_at_the_same_volume),
+		cmocka_unit_test(sites_are_remembered_as_long_as_they_matter),
 		cmocka_unit_test(what_cant_be_read_is_left_out),
 	};
 
