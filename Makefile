@@ -11,7 +11,7 @@ SAN ?=
 OPT ?= -O2 -g
 
 VERSION := 0.1.0
-PKGS := libevent_core libevent_extra libssl libcrypto yaml-0.1 lmdb jansson libcrypt libidn2 libpcre2-8 glib-2.0
+PKGS := libevent_core libevent_extra libssl libcrypto yaml-0.1 lmdb jansson libcrypt libidn2 libpcre2-8 glib-2.0 libcares libpsl
 HAVE_SYSTEMD := $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo yes)
 ifeq ($(HAVE_SYSTEMD),yes)
 PKGS += libsystemd
@@ -37,7 +37,7 @@ endif
 override CFLAGS += -std=gnu11 $(OPT) $(WARN) $(SANFLAGS) -fno-common -pthread
 override CPPFLAGS += -I. -I$(B)/gen $(DEFS) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 override LDFLAGS += $(SANFLAGS) -pthread
-LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null)
+LIBS = $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lresolv
 
 # One archive a layer; an executable links its layer and those below it.
 base_SRC := $(wildcard conf/base/*.c)

@@ -123,6 +123,20 @@ struct conf_spool {
 	} retry;
 };
 
+struct conf_dns {
+	struct conf_names servers; /* "address" or "address:port"; none: the
+				      system's */
+	int64_t timeout_us;
+	bool mx; /* domains go where their MX hosts belong */
+};
+
+enum conf_listed_action { LISTED_PAUSE, LISTED_ALERT };
+struct conf_blocklists {
+	struct conf_names zones; /* none: nothing is watched */
+	int64_t every_us;
+	enum conf_listed_action on_listed;
+};
+
 /* Decide and report, but hold nothing: shadow. */
 enum conf_mode { MODE_ENFORCE, MODE_SHADOW };
 
@@ -374,6 +388,7 @@ struct conf {
 	struct conf_auth auth;
 	struct conf_limits limits;
 	struct conf_spool spool;
+	struct conf_dns dns;
 	struct conf_provider *providers; /* built-in merged with the file's */
 	size_t n_providers;		 /* `other` is always the last one */
 	struct conf_route *routes;
@@ -388,6 +403,7 @@ struct conf {
 	struct conf_spike_guard spike_guard;
 	struct conf_suppression suppression;
 	struct conf_list_health list_health;
+	struct conf_blocklists blocklists;
 };
 
 /*

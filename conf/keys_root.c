@@ -24,6 +24,8 @@ static const struct key root_keys[] = {
 	    .text = "What one client may take." },
 	{ "spool", &type_map, AT(spool), .section = &section_spool,
 	    .text = "Where accepted mail is kept." },
+	{ "dns", &type_map, AT(dns), .section = &section_dns,
+	    .text = "Name servers, and whether MX hosts are looked up." },
 	{ "providers", &type_named, AT(providers), COUNT(n_providers),
 	    .section = &section_provider, .initial_doc = "the built-in set",
 	    .text = "Mailbox providers: which domains are one receiving "
@@ -64,6 +66,10 @@ static const struct key root_keys[] = {
 	    .section = &section_list_health, .initial_doc = "off",
 	    .text = "Stops a stream whose list is dirty. Off unless it is "
 		    "given." },
+	{ "blocklists", &type_map, AT(blocklists),
+	    .section = &section_blocklists, .initial_doc = "none",
+	    .text = "Lists on which a route's address or a sender domain may "
+		    "stand." },
 	{ 0 },
 };
 

@@ -12,6 +12,8 @@ extern const struct section section_tls;
 extern const struct section section_auth;
 extern const struct section section_limits;
 extern const struct section section_spool;
+extern const struct section section_dns; /* keys_dns.c */
+extern const struct section section_blocklists;
 extern const struct section section_provider; /* keys_providers.c */
 extern const struct section section_adapt;
 extern const struct section section_route_limit;

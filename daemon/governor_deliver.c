@@ -92,6 +92,7 @@ dispatch(struct governor *g, const struct plan *plan)
 	job->route = plan->route;
 	job->route_name = xstrdup(route->name);
 	job->lane = xstrdup(plan->lane);
+	job->provider = xstrdup(plan->provider);
 	job->pool.messages_per_connection = plan->messages_per_connection;
 	job->content.body_fd = -1;
 	job->worker = choose_worker(g, use, plan->route);
@@ -516,7 +517,8 @@ governor_result(struct governor *g, struct job *job_take)
 /* ---- in and out by other doors ---- */
 
 static void
-event_accepted(struct governor *g, const struct added_letter *a)
+event_accepted(struct governor *g, const struct added_letter *a,
+    const char *provider)
 {
 	char id[MESSAGE_ID_SIZE];
 
@@ -525,7 +527,7 @@ event_accepted(struct governor *g, const struct added_letter *a)
 		event_str(g->events, "message",
 		    message_id_format(a->message, id));
 		event_str(g->events, "stream", a->stream);
-		event_str(g->events, "provider", a->provider);
+		event_str(g->events, "provider", provider);
 		event_str(g->events, "user", *a->user ? a->user : NULL);
 		event_str(g->events, "sender", a->sender);
 		event_str(g->events, "recipient", a->recipients[i]);
@@ -538,20 +540,28 @@ governor_add(struct governor *g, const struct added_letter *a)
 {
 	int64_t now_us = clock_mono_us();
 	int64_t offset_us = now_us - clock_utc_us();
+	struct mx_place place;
 	struct sched_delivery d = { .message = a->message,
 		.number = a->number,
 		.n_pending = a->n_pending,
 		.stream = a->stream,
-		.provider = a->provider,
-		.site = a->site,
 		.expires_us = a->arrived_utc_us + offset_us +
 		    g->rt->conf->spool.expire_us,
 		.due_us = a->due_utc_us ? a->due_utc_us + offset_us : now_us,
 		.attempts = a->attempts,
 		.sender_domain = a->sender_domain };
 
+	governor_mx_place(g, a->provider, a->site, &place);
 	if (a->is_new && a->recipients != NULL)
-		event_accepted(g, a);
+		event_accepted(g, a, place.provider);
+	if (place.status != NULL) {
+		governor_bounce_unroutable(g, a->message, a->number,
+		    a->n_pending, &place);
+		return;
+	}
+	d.provider = place.provider;
+	d.site = place.site;
+	d.sort_by_us = place.sort_by_us;
 	sched_add(g->sched, &d, now_us);
 	g->wants_plan = true;
 }

@@ -4,6 +4,7 @@
 
 #include <uthash.h>
 
+#include "conf/base/address.h"
 #include "conf/base/zone.h"
 #include "daemon/admin.h"
 #include "daemon/governor.h"
@@ -40,6 +41,8 @@ struct governor {
 	struct worker **workers;
 	unsigned n_workers;
 	struct route_use *uses;
+	struct resolver *resolver; /* NULL: there is none */
+	struct governor_mx *mx;
 	struct event *plan_timer;
 	struct event *drain_timer;
 	struct event *signals[4];
@@ -100,6 +103,26 @@ struct spool_fact *governor_judge_recipients(struct governor *g,
     const struct job *job);
 void governor_tell_suppressed(struct governor *g,
     struct suppressed_letter *letter_take);
+
+/* governor_mx.c: where domains that no provider names belong. */
+struct mx_place {
+	const char *provider; /* the snapshot's, or as given */
+	char site[ADDRESS_DOMAIN_MAX + 1];
+	int64_t sort_by_us; /* not 0: it is being asked for */
+	const char *status; /* no mail can go there; else NULL */
+	const char *reply;
+};
+void governor_mx_open(struct governor *g);
+void governor_mx_close(struct governor *g);
+/* At start: true, the fact is one of its. */
+bool governor_mx_restore(struct governor *g, const void *key, size_t key_len,
+    const void *value, size_t value_len);
+void governor_mx_reload(struct governor *g); /* the snapshot was swapped */
+void governor_mx_place(struct governor *g, const char *provider,
+    const char *site, struct mx_place *out);
+/* Of a delivery that isn't with the scheduler. */
+void governor_bounce_unroutable(struct governor *g, uint64_t message,
+    uint32_t number, uint32_t n_pending, const struct mx_place *place);
 
 /* governor_changes.c */
 void governor_tell_changes(struct governor *g);

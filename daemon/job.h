@@ -27,6 +27,7 @@ struct job {
 	unsigned route;	       /* index in the snapshot in force at the worker */
 	char *route_name;
 	char *lane;
+	char *provider; /* as the scheduler says, which knows MX hosts */
 	unsigned worker;
 	struct spool_message content;
 	enum job_fate fate;

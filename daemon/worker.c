@@ -34,6 +34,7 @@ job_free(struct job *job)
 	spool_message_fini(&job->content);
 	free(job->route_name);
 	free(job->lane);
+	free(job->provider);
 	free(job);
 }
 
@@ -83,7 +84,7 @@ fill_transaction(const struct worker *w, struct job *job)
 	    ? job->n_recipients
 	    : d->n_recipients;
 	t->results = xcalloc(t->n_recipients, sizeof(*t->results));
-	t->provider = d->provider;
+	t->provider = job->provider;
 	/* A reload may swap the worker's while this one is under way. */
 	t->rules = reply_rules_ref(w->rt->rules);
 	t->body = job->content.body;

@@ -2,6 +2,7 @@
 #ifndef FLYBALL_DELIVERY_H
 #define FLYBALL_DELIVERY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,7 +42,9 @@ struct delivery {
 		} flight;
 	};
 	uint32_t attempts;
-	uint8_t state; /* enum delivery_state */
+	uint8_t state;	  /* enum delivery_state */
+	bool is_unsorted; /* its domain's MX hosts aren't known yet */
+	bool is_held;	  /* DEFERRED: until they are */
 };
 
 /*

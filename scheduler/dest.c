@@ -74,6 +74,7 @@ dest_release(struct sched *s, struct dest *dest)
 		return;
 	HASH_DEL(s->dests, dest);
 	dest->provider->n_dests--;
+	free(dest->sorted_to);
 	free(dest->name);
 	free(dest);
 }

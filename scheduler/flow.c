@@ -246,6 +246,7 @@ delivery_leave(struct sched *s, struct delivery *d)
 		break;
 	}
 	d->state = DELIVERY_LOOSE;
+	d->is_held = false;
 }
 
 void

@@ -149,10 +149,15 @@ sched_add(struct sched *s, const struct sched_delivery *in, int64_t now_us)
 	    stream_or_default(s, in->stream), d->sender);
 	age_add(s, d);
 	s->n_recipients += d->n_pending;
-	if (in->due_us > s->now_us)
+	d->is_unsorted = in->sort_by_us != 0;
+	if (in->due_us > s->now_us) {
 		delivery_defer(s, d, in->due_us);
-	else
+	} else if (in->sort_by_us > s->now_us) {
+		delivery_defer(s, d, in->sort_by_us);
+		d->is_held = true;
+	} else {
 		delivery_wait(s, d, PLACE_TAIL);
+	}
 }
 
 static void

@@ -58,10 +58,26 @@ struct sched_delivery {
 	int64_t due_us;	   /* not before; <= now: at once */
 	uint32_t attempts; /* made so far */
 	const char *sender_domain; /* A-label, lower case; "" or NULL: none */
+	/* Not 0: its site's MX hosts aren't known, and until then it waits for
+	 * sched_sort() before it leaves from where it is. */
+	int64_t sort_by_us;
 };
 /* A stream or provider that isn't configured (any more) falls to `default` /
  * `other`. */
 void sched_add(struct sched *s, const struct sched_delivery *d, int64_t now_us);
+
+/*
+ * The MX hosts of a site of `other` are known: what came with sort_by_us
+ * belongs to provider and site_to, and moves there in order of arrival. With
+ * the site itself it stays, and waits no longer.
+ */
+void sched_sort(struct sched *s, const char *site, const char *provider,
+    const char *site_to, int64_t now_us);
+/* The site can't take mail: takes all of these out, but those in flight. */
+void sched_unsorted_take(struct sched *s, const char *site, int64_t now_us,
+    void (*each)(uint64_t message, uint32_t number, uint32_t n_pending,
+	void *arg),
+    void *arg);
 
 /* ---- out ---- */
 enum plan_kind {

@@ -104,6 +104,9 @@ struct dest { /* a destination: a provider, or a site of `other` */
 	struct provider *provider;
 	struct lane *lanes;
 	struct flow *flows;
+	/* "PROVIDER SITE" for what was in flight when its MX hosts became
+	 * known; NULL: it is where it belongs. */
+	char *sorted_to;
 };
 
 struct flow {
@@ -268,6 +271,10 @@ void delivery_defer(struct sched *s, struct delivery *d, int64_t due_us);
 void delivery_fly(struct sched *s, struct delivery *d, struct lane *l,
     uint32_t n_granted);
 void delivery_move(struct sched *s, struct delivery *d, struct flow *to);
+
+/* ---- unsorted.c ---- */
+/* It came back, and where it belongs may be known by now. */
+void delivery_sort(struct sched *s, struct delivery *d, enum place place);
 
 /* ---- lane.c ---- */
 struct lane *lane_get(struct sched *s, struct route *route, struct dest *dest);

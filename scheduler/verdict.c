@@ -123,10 +123,12 @@ settle(struct sched *s, struct delivery *d, const struct verdict *v)
 		flow_release(s, f);
 	} else if (v->next == SETTLE_REQUEUE) {
 		delivery_wait(s, d, PLACE_HEAD);
+		delivery_sort(s, d, PLACE_HEAD);
 	} else {
 		d->attempts++;
 		due_us = sched_retry_at(s, d->attempts, s->now_us);
 		delivery_defer(s, d, due_us);
+		delivery_sort(s, d, PLACE_TAIL);
 	}
 	return due_us;
 }
@@ -171,6 +173,7 @@ sched_unuse(struct sched *s, uint64_t message, uint32_t number, int64_t now_us)
 	lane_adapt_unused(l, d->flight.epoch);
 	end_flight(s, d, 0);
 	delivery_wait(s, d, PLACE_HEAD);
+	delivery_sort(s, d, PLACE_HEAD);
 	lane_left(s, l);
 }
 
@@ -192,6 +195,7 @@ sched_refused(struct sched *s, const struct verdict *v, int64_t now_us)
 	end_flight(s, d, 0);
 	count_refusal(l, v, s->now_us);
 	delivery_wait(s, d, PLACE_HEAD);
+	delivery_sort(s, d, PLACE_HEAD);
 	/* With none left, their number isn't what is wrong. */
 	if (v->class == CLASS_RATE && r->in_flight > 0 &&
 	    s->conf->adapt.enabled)

@@ -49,6 +49,7 @@ suppression: {{action: off}}
 adapt: {{react: {{hold: 1s}}, recover: {{every: 500ms}}, suspend: {{for: 1s, max: 1s}}}}
 providers:
 {providers}
+dns: {{mx: false}}
 routes:
   out: {{next_hop: "127.0.0.1:{next_hop}", tls: none, connections: 40, backoff: {{first: 500ms, max: 1s}}{plan}}}
 """

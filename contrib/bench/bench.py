@@ -52,6 +52,7 @@ listeners:
 limits: {sessions_per_address: 5000}
 providers:
   other: {rate: unlimited, connections: unlimited, messages_per_connection: unlimited}
+dns: {mx: false}
 routes:
   out: {next_hop: "127.0.0.1:%d", tls: none, connections: 50}
 """
@@ -290,6 +291,7 @@ auth: {users_file: "{dir}/users"}
 limits: {sessions_per_address: 5000}
 providers:
   other: {rate: unlimited, connections: unlimited}
+dns: {mx: false}
 routes:
   out: {next_hop: "127.0.0.1:%%d", tls: none, connections: 50}
 """

@@ -123,6 +123,8 @@ class Flyball:
                 .replace("{dir}", self.tmp.path))
         if "daemon:" not in text:
             text = base + text
+        if "\ndns:" not in text:  # nothing leaves the machine
+            text += "\ndns: {mx: false}\n"
         with open(self.config_path, "w") as f:
             f.write(text)
 

@@ -80,6 +80,10 @@ every_value_is_in_it(void **state)
 		"  max_bytes: 2GB\n",
 		"    factor: 1.75\n",
 		"    jitter: 12.5%\n",
+		"  servers: [192.0.2.53, \"127.0.0.1:5353\", \"[::1]:53\"]\n"
+		"  timeout: 0.7s\n  mx: false\n",
+		"  zones: [zen.example.net, dbl.example.net]\n  every: 7m\n"
+		"  on_listed: alert\n",
 		"    rate: [1/s, 20k/day]\n",
 		"      suspend:\n        for: 2h\n",
 		"    domains: [.xn--exmple-cua.net, example.net]\n",

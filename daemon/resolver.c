@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * c-ares on a libevent loop: it says which sockets it wants to hear of and
+ * when it wants to be called, and this file passes that on. The governor asks
+ * for MX hosts and blocklists here, the doctor for everything.
+ *
+ * Every answer goes out through the query's own timer, also one that c-ares
+ * has at once: so a caller is never called from inside its question, and a
+ * query that c-ares doesn't end in time is ended by the same door.
+ */
+#include "daemon/resolver.h"
+
+#include <ares.h>
+#include <arpa/nameser.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "conf/base/strbuf.h"
+#include "conf/base/xalloc.h"
+
+/* A second try waits twice as long as the first: three parts in all. */
+#define TRIES 2
+#define PARTS 3
+
+struct watch { /* a socket of c-ares */
+	evutil_socket_t fd;
+	struct event *event;
+	struct resolver *resolver;
+	struct watch *prev, *next;
+};
+
+struct resolver_query {
+	struct resolver *resolver;
+	char *name;
+	enum dns_type type;
+	resolver_fn *fn; /* NULL: cancelled */
+	void *arg;
+	struct event *timer;
+	struct dns_answer answer;
+	bool is_asked; /* c-ares has had it */
+	bool is_ended; /* c-ares is done with it */
+	bool is_told;  /* its owner is done with it */
+	struct resolver_query *prev, *next;
+};
+
+struct resolver {
+	struct event_base *base;
+	ares_channel channel;
+	struct event *timer; /* when c-ares wants to be called */
+	struct event *pump;  /* a place came free */
+	struct watch *watches;
+	struct resolver_query *queries; /* in order of asking */
+	unsigned n_active;
+	int64_t timeout_us;
+	bool is_silent;
+	bool is_closing;
+};
+
+/* ---- c-ares' sockets and time ---- */
+
+static void
+arm(struct resolver *r)
+{
+	struct timeval room, *wait = ares_timeout(r->channel, NULL, &room);
+
+	if (wait != NULL)
+		event_add(r->timer, wait);
+	else
+		event_del(r->timer);
+}
+
+static void
+on_ares_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver *r = arg;
+
+	(void)fd;
+	(void)what;
+	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	arm(r);
+}
+
+static void
+on_socket(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver *r = ((struct watch *)arg)->resolver;
+
+	/* The watch may go in here. */
+	ares_process_fd(r->channel, what & EV_READ ? fd : ARES_SOCKET_BAD,
+	    what & EV_WRITE ? fd : ARES_SOCKET_BAD);
+	arm(r);
+}
+
+static void
+on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+	struct resolver *r = arg;
+	short what = (short)(EV_PERSIST | (readable ? EV_READ : 0) |
+	    (writable ? EV_WRITE : 0));
+	struct watch *w;
+
+	DL_SEARCH_SCALAR(r->watches, w, fd, fd);
+	if (w != NULL)
+		event_free(w->event);
+	if (!readable && !writable) {
+		if (w != NULL) {
+			DL_DELETE(r->watches, w);
+			free(w);
+		}
+		return;
+	}
+	if (w == NULL) {
+		w = xcalloc(1, sizeof(*w));
+		w->fd = fd;
+		w->resolver = r;
+		DL_APPEND(r->watches, w);
+	}
+	w->event = event_new(r->base, fd, what, on_socket, w);
+	event_add(w->event, NULL);
+}
+
+/* ---- queries ---- */
+
+static void
+query_free(struct resolver_query *q)
+{
+	DL_DELETE(q->resolver->queries, q);
+	event_free(q->timer);
+	dns_answer_fini(&q->answer);
+	free(q->name);
+	free(q);
+}
+
+static void
+on_answer(void *arg, int status, int n_timeouts, unsigned char *message,
+    int len)
+{
+	struct resolver_query *q = arg;
+	struct resolver *r = q->resolver;
+
+	(void)n_timeouts;
+	if (r->is_closing)
+		return;
+	q->is_ended = true;
+	r->n_active--;
+	event_active(r->pump, EV_TIMEOUT, 0);
+	r->is_silent = status == ARES_ETIMEOUT;
+	if (q->is_told) {
+		query_free(q);
+		return;
+	}
+	if (message != NULL)
+		dns_answer_read(message, (size_t)len, q->type, &q->answer);
+	else
+		dns_answer_fail(&q->answer, ares_strerror(status));
+	event_active(q->timer, EV_TIMEOUT, 0);
+}
+
+/* It has its answer, or its time is over. */
+static void
+on_query_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver_query *q = arg;
+
+	(void)fd;
+	(void)what;
+	if (!q->is_ended) {
+		dns_answer_fail(&q->answer, "no answer in time");
+		q->resolver->is_silent = true;
+	}
+	if (q->fn != NULL)
+		q->fn(&q->answer, q->arg);
+	q->fn = NULL;
+	q->is_told = true;
+	if (q->is_ended)
+		query_free(q);
+}
+
+static void
+start(struct resolver *r, struct resolver_query *q)
+{
+	struct timeval wait = { .tv_sec = r->timeout_us / 1000000,
+		.tv_usec = r->timeout_us % 1000000 };
+
+	q->is_asked = true;
+	r->n_active++;
+	event_add(q->timer, &wait);
+	ares_query(r->channel, q->name, ns_c_in, (int)q->type, on_answer, q);
+}
+
+static void
+on_pump(evutil_socket_t fd, short what, void *arg)
+{
+	struct resolver *r = arg;
+	struct resolver_query *q, *next;
+
+	(void)fd;
+	(void)what;
+	DL_FOREACH_SAFE(r->queries, q, next) {
+		if (r->n_active >= RESOLVER_ACTIVE_MAX)
+			break;
+		if (!q->is_asked)
+			start(r, q);
+	}
+	arm(r);
+}
+
+struct resolver_query *
+resolver_ask(struct resolver *r, const char *name, enum dns_type type,
+    resolver_fn *fn, void *arg)
+{
+	struct resolver_query *q = xcalloc(1, sizeof(*q));
+
+	q->resolver = r;
+	q->name = xstrdup(name);
+	q->type = type;
+	q->fn = fn;
+	q->arg = arg;
+	q->answer.why = "";
+	q->timer = evtimer_new(r->base, on_query_timer, q);
+	DL_APPEND(r->queries, q);
+	event_active(r->pump, EV_TIMEOUT, 0);
+	return q;
+}
+
+void
+resolver_cancel(struct resolver_query *q)
+{
+	q->fn = NULL;
+	if (!q->is_asked)
+		query_free(q);
+}
+
+bool
+resolver_is_silent(const struct resolver *r)
+{
+	return r->is_silent;
+}
+
+/* ---- life ---- */
+
+static int
+set_servers(struct resolver *r, const struct conf_dns *dns, struct err *err_out)
+{
+	struct strbuf list = { 0 };
+	int status;
+
+	if (dns->servers.n == 0)
+		return 0;
+	for (size_t i = 0; i < dns->servers.n; i++)
+		strbuf_addf(&list, "%s%s", i > 0 ? "," : "", dns->servers.v[i]);
+	status = ares_set_servers_ports_csv(r->channel, list.data);
+	strbuf_fini(&list);
+	return status == ARES_SUCCESS
+	    ? 0
+	    : err_set(err_out, "dns.servers: %s", ares_strerror(status));
+}
+
+static int
+open_channel(struct resolver *r, const struct conf_dns *dns,
+    struct err *err_out)
+{
+	struct ares_options options = {
+		.timeout = (int)(dns->timeout_us / 1000 / PARTS),
+		.tries = TRIES,
+		.sock_state_cb = on_socket_state,
+		.sock_state_cb_data = r,
+	};
+	int status = ares_library_init(ARES_LIB_INIT_ALL);
+
+	if (status == ARES_SUCCESS)
+		status = ares_init_options(&r->channel, &options,
+		    ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+			ARES_OPT_SOCK_STATE_CB);
+	if (status == ARES_SUCCESS)
+		return set_servers(r, dns, err_out);
+	r->channel = NULL;
+	return err_set(err_out, "dns: %s", ares_strerror(status));
+}
+
+struct resolver *
+resolver_new(struct event_base *base, const struct conf_dns *dns,
+    struct err *err_out)
+{
+	struct resolver *r = xcalloc(1, sizeof(*r));
+
+	r->base = base;
+	r->timeout_us = dns->timeout_us;
+	r->timer = evtimer_new(base, on_ares_timer, r);
+	r->pump = evtimer_new(base, on_pump, r);
+	if (open_channel(r, dns, err_out) == 0)
+		return r;
+	resolver_free(r);
+	return NULL;
+}
+
+void
+resolver_free(struct resolver *r)
+{
+	struct resolver_query *q, *next;
+	struct watch *w, *next_watch;
+
+	if (r == NULL)
+		return;
+	r->is_closing = true;
+	if (r->channel != NULL)
+		ares_destroy(r->channel);
+	DL_FOREACH_SAFE(r->queries, q, next)
+		query_free(q);
+	DL_FOREACH_SAFE(r->watches, w, next_watch) {
+		event_free(w->event);
+		free(w);
+	}
+	event_free(r->timer);
+	event_free(r->pump);
+	free(r);
+}
