@@ -19,7 +19,7 @@ DEFS += -DHAVE_SYSTEMD
 endif
 
 # Targets that need no libraries found.
-ifeq ($(filter deps fmt clean help demo check bench,$(MAKECMDGOALS)),)
+ifeq ($(filter deps fmt clean help demo check bench fuzz,$(MAKECMDGOALS)),)
 PKG_MISSING := $(shell for p in $(PKGS); do \
 	$(PKG_CONFIG) --exists $$p 2>/dev/null || printf '%s ' $$p; done)
 ifneq ($(strip $(PKG_MISSING)),)
@@ -56,7 +56,8 @@ daemon_LIBS := $(B)/libdaemon.a $(sink_LIBS)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo check bench fmt install clean help tests benches man
+.PHONY: all deps demo check bench fmt install clean help tests benches man \
+	fuzz fuzzers
 all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 
 $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
@@ -124,6 +125,15 @@ $(addprefix $(B)/,$(BENCHES)): $(B)/bench_%: $(B)/obj/tests/bench/bench_%.o $(da
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 benches: $(addprefix $(B)/,$(BENCHES))
 
+# tests/fuzz/fuzz_NAME.c: with FUZZ=1 linked with libFuzzer, else with a main
+# that runs it over files.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ ?=
+$(addprefix $(B)/,$(FUZZERS)): $(B)/%: $(B)/obj/tests/fuzz/%.o \
+		$(if $(FUZZ),,$(B)/obj/tests/fuzz/replay.o) $(daemon_LIBS)
+	$(CC) $(LDFLAGS) $(if $(FUZZ),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
+fuzzers: $(addprefix $(B)/,$(FUZZERS))
+
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 # ---- what people type ----
@@ -146,6 +156,14 @@ check:
 	@$(MAKE) --no-print-directory tests B=$(SANB) SAN=address,undefined
 	@python3 tests/run.py --build $(B) --sanitized $(SANB) \
 		$(if $(ONLY),--only $(ONLY)) $(T)
+
+# Each of tests/fuzz for T seconds; `make fuzz T=600 ONLY="reply client"`.
+T_FUZZ := $(or $(T),60)
+fuzz:
+	@contrib/deps.sh fuzz
+	@$(MAKE) --no-print-directory fuzzers B=$(B)/fuzz CC=clang FUZZ=1 \
+		SAN=fuzzer-no-link,address,undefined
+	@python3 tests/fuzz/run.py --build $(B)/fuzz --seconds $(T_FUZZ) $(ONLY)
 
 bench:
 	@contrib/deps.sh bench
@@ -188,6 +206,7 @@ help:
 	@echo 'make demo     see it work, in about 30 s (KEEP=1: until Ctrl-C)'
 	@echo 'make check    every test'
 	@echo 'make bench    side by side with Postfix'
+	@echo 'make fuzz     each fuzz target for T=60 seconds (ONLY="reply client")'
 	@echo 'make deps     install what is missing from Debian'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make fmt      clang-format; make clean'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # Installs what is missing from Debian's packages: `deps.sh build` for building
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
-# for the benchmark's. Does nothing where nothing is missing; uses sudo where it
+# for the benchmark's, `deps.sh fuzz` for libFuzzer. Does nothing where nothing is missing; uses sudo where it
 # isn't root.
 set -eu
 
@@ -20,9 +20,12 @@ mta="postfix"
 # What the benchmark compares with, beside Postfix.
 rivals="dovecot-core"
 
+fuzzer="clang libclang-rt-14-dev"
+
 wanted=$build
 [ "${1:-all}" = build ] || wanted="$build $peers"
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
+[ "${1:-all}" != fuzz ] || wanted="$wanted $fuzzer"
 
 is_installed() {
 	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null |
