@@ -67,6 +67,7 @@ on_committed(struct spool_request *q, void *arg)
 
 	if (q->result != SPOOL_OK)
 		snprintf(a.error, sizeof(a.error), "%s", q->err.text);
+	spool_request_free(q); /* its file is gone when the test looks */
 	pthread_mutex_lock(&w->lock);
 	w->last = a;
 	if (mine != NULL)
@@ -74,7 +75,6 @@ on_committed(struct spool_request *q, void *arg)
 	w->n_answered++;
 	pthread_cond_broadcast(&w->wake);
 	pthread_mutex_unlock(&w->lock);
-	spool_request_free(q);
 }
 
 static inline void
