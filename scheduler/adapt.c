@@ -1,35 +1,95 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The speed of one lane. gate_adapt.c calls it; it calls the meter.
+ * The speed of one lane: as much as its provider takes, with next to no
+ * refusals. lane_adapt.c calls it with what left and what was answered; it
+ * calls the meter. It knows nothing of queues, replies or clocks.
+ *
+ * Three files. Here: pacing, states, growth. adapt_decide.c: what a refusal
+ * leads to. adapt_believe.c: what is then thought of the limit.
+ *
+ * THE LAW
+ *
+ * A provider has a limit that nobody tells, and most have a bucket before it:
+ * for a while more gets through than the limit, and then refusals begin. So a
+ * refusal says that bucket and limit together were passed, not at which rate.
+ *
+ *	open ──refused──▶ holding ──hold──▶ climbing ─▶ flat ──wait──▶ probing
+ *	 ▲                   ▲                           │ ▲               │
+ *	 └── ceiling ────────┴────────── refused ────────┴─┴── unused ─────┘
+ *
+ * Down at once: `decrease` below the rate at which the provider accepted, as
+ * measured over the last hold. One decision for each window of what was in
+ * flight: refusals of what left before it only make it more exact (the share
+ * of them tells how far the rate was off), for they were caused by the old
+ * rate. So a lane that runs ten times too fast gets there in two or three
+ * round trips, and one that is 5% too fast loses 15% for a hold.
+ *
+ * Up in three ways. Back to just below the limit in one step after the hold
+ * (flat; it rests at 98.5% of what is believed). From there a probe now and
+ * then: 5% above, then more while it goes well. A probe that fails and teaches
+ * nothing makes the next one wait twice as long.
+ *
+ * What a probe may not do is to take a burst for a higher limit. It counts
+ * what was accepted above the limit. Is it refused, then that excess is the
+ * bucket's depth, as far as known; the least seen is believed, and excess
+ * beyond it means that the limit itself is higher. Isn't it refused although
+ * the excess is larger than the bucket, then the limit has moved, and the rate
+ * doubles step by step until it meets it. Until that is clear the probe goes
+ * only as fast as it must to see past the bucket within two holds, because all
+ * that is on its way when the bucket is empty will be refused.
+ *
+ * Where one probe after the other finds the limit higher, the rate creeps up
+ * between them at that slope, and meets it less often.
+ *
+ * Slow lanes have few answers in a hold. Then a share counts, over 64 holds,
+ * with a minimum sample; a single refusal as far apart from the last accepted
+ * one as was well before is chance. Of a lane that nothing is known of the
+ * first one accepted after a refusal shows how far apart they may be.
+ *
+ * What isn't used proves nothing and doesn't grow; what isn't used and isn't
+ * refused for 64 holds is forgiven by and by. After a rest of 1,000 holds the
+ * old rate is old: half of it, then quickly up to where it was.
+ *
+ * A lane that nothing is known of begins with four transactions in flight and
+ * one more for each that is accepted, for two seconds at most: as TCP does,
+ * and for the same reason.
+ *
+ * EXPERIMENTS (tests/sim; `make build/test_sim`, seeds not used while it was
+ * made; quality is goodput x (1 - refusals), against an all-knowing sender)
+ *
+ *	measured rate alone, fixed probes		steady 0.87, drop 0.80
+ *	+ share within the window, rough first estimate	steady 0.96, drop 0.94
+ *	+ the window closes when its last answer is in	rise 0.69 -> 0.83
+ *	+ depth of the bucket learned			steady 0.98, refusals
+ *							0.7% -> 0.4%
+ *	+ a deeper first step, a small first window	spiral 0.83 -> 0.88
+ *	+ one full window more before it closes		rise 0.85 -> 0.87
+ *
+ * Tried and left: climbing to the limit in several steps (slower, no fewer
+ * refusals); stopping a probe as soon as a burst is ruled out (better where
+ * refusals cost reputation, 0.89, but 0.72 where the limit rises tenfold);
+ * longer waits (fewer refusals, later news of a rise).
+ *
+ * WEAKNESSES
+ *
+ * Where each refusal costs reputation and reputation is speed, the probes that
+ * find the limit also push it down: 0.87 there, of 0.90 wanted. A provider that
+ * takes one message in five seconds and not one more, with a backlog, costs two
+ * refusals to find in a minute's thirteen: 0.6. A bucket deeper than what a
+ * probe tries within two holds is found only when it is empty. Depth is taken
+ * to be constant; one that moves with the limit is learned anew each time.
+ * Transactions of many recipients are accounted for after they left, so a lane
+ * with a limit of one a second and fifty recipients a message moves in jumps.
+ *
+ * All in integers: a decision must replay. A rate is nano-recipients a second.
  */
-#include "scheduler/adapt.h"
+#include "scheduler/adapt_private.h"
 
 #include <stddef.h>
 
 /* A late timer may be made good up to this, or a busy machine would halve the
  * speed of fast lanes. */
 #define SLACK_US 20000
-
-#define FLAT_PERMILLE	   985
-#define SAMPLE		   8 /* answers before a measured rate is believed */
-#define PRIOR		   4 /* answers that stand behind the rate so far */
-#define TOLERATED_PERMILLE 200
-#define WAIT_FIRST	   4  /* x recover.every */
-#define WAIT_MOST	   12 /* x recover.every */
-#define STEP_ANSWERS	   3
-#define GENTLE_PERMILLE	   1300
-#define ROUGH_PERMILLE	   1300
-#define FIRST_PERMILLE	   600
-#define SLOPE_LEAST	   10
-#define SLOPE_MOST	   100
-#define CREEP_PERMILLE	   1000
-#define FAR_PERMILLE	   1500
-#define VERY_FAR_PERMILLE  2500
-#define REST		   1000 /* x react.hold: then the old rate is old */
-#define FRESH_WINDOW	   4
-#define KNOWN		   100	   /* then a lane is fresh no more */
-#define FRESH_US	   2000000 /* nor after so long */
-#define UNUSED_MOST	   8
 
 static const char *const names[ADAPT_STATE_COUNT] = {
 	[ADAPT_OPEN] = "open",
@@ -45,48 +105,10 @@ adapt_state_name(enum adapt_state state)
 	return (unsigned)state < ADAPT_STATE_COUNT ? names[state] : "unknown";
 }
 
-/* ---- numbers ---- */
-
-static int64_t
-least(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-most(int64_t a, int64_t b)
-{
-	return a > b ? a : b;
-}
-
-static int64_t
-part(int64_t x, int64_t permille)
-{
-	return (int64_t)((__int128)x * permille / 1000);
-}
-
-/* Nano-recipients that a rate brings in a span. */
-static int64_t
-brings(int64_t rate, int64_t us)
-{
-	__int128 n = (__int128)rate * us / 1000000;
-
-	return n > INT64_MAX ? INT64_MAX : (int64_t)n;
-}
-
-/* The span in which a rate brings n nano-recipients, rounded up. */
-static int64_t
-takes_us(int64_t rate, int64_t n)
-{
-	__int128 us = ((__int128)n * 1000000 + rate - 1) / rate;
-
-	return us > INT64_MAX / 4 ? INT64_MAX / 4 : (int64_t)us;
-}
-
 /* ---- pacing ---- */
 
-static void
-settle_debt(struct adapt *a, int64_t now_us)
+void
+adapt_settle(struct adapt *a, int64_t now_us)
 {
 	int64_t paid;
 
@@ -99,10 +121,10 @@ settle_debt(struct adapt *a, int64_t now_us)
 	a->debt_us = now_us;
 }
 
-static void
-set_rate(struct adapt *a, int64_t rate, int64_t now_us)
+void
+adapt_set_rate(struct adapt *a, int64_t rate, int64_t now_us)
 {
-	settle_debt(a, now_us);
+	adapt_settle(a, now_us);
 	a->rate = rate;
 	/* What was sent at a higher speed isn't paid for at the lower one. */
 	a->debt = least(a->debt, RATE_ONE);
@@ -122,7 +144,7 @@ adapt_when(struct adapt *a, int64_t now_us)
 {
 	if (a->state == ADAPT_OPEN)
 		return INT64_MIN;
-	settle_debt(a, now_us);
+	adapt_settle(a, now_us);
 	return a->debt <= 0 ? now_us : now_us + takes_us(a->rate, a->debt);
 }
 
@@ -149,40 +171,39 @@ adapt_depth(const struct adapt *a)
 
 /* ---- states ---- */
 
-/* Time for a few answers, where recover.every is too short for that. */
-static int64_t
-step_us(const struct adapt *a)
+int64_t
+adapt_step_us(const struct adapt *a)
 {
 	return most(a->conf.recover.every_us,
 	    takes_us(a->rate, STEP_ANSWERS * RATE_ONE));
 }
 
-static void
-enter(struct adapt *a, enum adapt_state state, int64_t due_us)
+void
+adapt_enter(struct adapt *a, enum adapt_state state, int64_t due_us)
 {
 	a->state = state;
 	a->due_us = due_us;
 	a->n_unused = 0;
 }
 
-static void
-open_up(struct adapt *a)
+void
+adapt_open(struct adapt *a)
 {
-	enter(a, ADAPT_OPEN, INT64_MAX);
+	adapt_enter(a, ADAPT_OPEN, INT64_MAX);
 	a->debt = 0;
 	a->epoch++;
 }
 
-static void
-enter_flat(struct adapt *a, int64_t now_us)
+void
+adapt_enter_flat(struct adapt *a, int64_t now_us)
 {
-	int64_t wait_us = most(a->wait_us, step_us(a));
+	int64_t wait_us = most(a->wait_us, adapt_step_us(a));
 
 	if (a->is_rough)
-		wait_us = step_us(a);
+		wait_us = adapt_step_us(a);
 	a->probe_us = now_us + wait_us;
-	enter(a, ADAPT_FLAT,
-	    a->slope > 0 ? least(a->probe_us, now_us + step_us(a))
+	adapt_enter(a, ADAPT_FLAT,
+	    a->slope > 0 ? least(a->probe_us, now_us + adapt_step_us(a))
 			 : a->probe_us);
 }
 
@@ -191,10 +212,31 @@ static bool
 grow_to(struct adapt *a, int64_t rate, int64_t now_us)
 {
 	if (a->ceiling > 0 && rate >= a->ceiling)
-		open_up(a);
+		adapt_open(a);
 	else
-		set_rate(a, rate, now_us);
+		adapt_set_rate(a, rate, now_us);
 	return true;
+}
+
+void
+adapt_set_limit(struct adapt *a, int64_t limit)
+{
+	a->failed = most(limit, a->floor);
+	a->flat = most(part(a->failed, FLAT_PERMILLE), a->floor);
+}
+
+void
+adapt_wait_anew(struct adapt *a)
+{
+	a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
+}
+
+bool
+adapt_is_used(const struct adapt *a, int64_t now_us)
+{
+	int64_t brought = brings(a->rate, now_us - a->step_from_us);
+
+	return a->n_sent * RATE_ONE >= part(brought, 750);
 }
 
 void
@@ -222,22 +264,22 @@ adapt_configure(struct adapt *a, const struct conf_adapt *conf, int64_t ceiling,
 	    : rate_of(conf->floor.count, conf->floor.window_us);
 	if (conf->react.hold_us != hold_us)
 		meter_init(&a->meter, conf->react.hold_us, now_us);
-	a->wait_us = WAIT_FIRST * conf->recover.every_us;
+	adapt_wait_anew(a);
 	if (!conf->enabled)
 		adapt_reset(a, now_us);
 	else if (a->state != ADAPT_OPEN && ceiling > 0 && a->rate >= ceiling)
-		open_up(a);
+		adapt_open(a);
 }
 
 void
 adapt_reset(struct adapt *a, int64_t now_us)
 {
-	open_up(a);
+	adapt_open(a);
 	a->failed = a->flat = a->burst = 0;
 	a->is_free = false;
 	a->window.is_open = false;
 	a->debt_us = now_us;
-	a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
+	adapt_wait_anew(a);
 }
 
 void
@@ -255,374 +297,10 @@ adapt_remember(struct adapt *a, const struct adapt_memory *m, int64_t now_us)
 	if (m->is_open || (a->ceiling > 0 && m->rate >= a->ceiling))
 		return;
 	/* As after a decrease: nothing grows at once. */
-	enter(a, ADAPT_HOLDING, now_us + a->conf.react.hold_us);
-	set_rate(a, most(m->rate, a->floor), now_us);
+	adapt_enter(a, ADAPT_HOLDING, now_us + a->conf.react.hold_us);
+	adapt_set_rate(a, most(m->rate, a->floor), now_us);
 	a->cut_epoch = a->epoch;
 	a->cut_us = now_us;
-}
-
-/* ---- decrease ---- */
-
-struct evidence {
-	int64_t accepted; /* at this rate lately */
-	int64_t sent;
-	int64_t sent_busy; /* the same, without the time before it was busy */
-	bool is_enough;	   /* for a rate to be read from it */
-	bool is_rough;	   /* it wasn't busy for long */
-};
-
-/* The geometric mean of two rates, in integers. */
-static int64_t
-between(int64_t a, int64_t b)
-{
-	__int128 x = (__int128)a * b, low = 0, high = a > b ? a : b;
-
-	while (low < high) {
-		__int128 mid = (low + high + 1) / 2;
-
-		if (mid * mid <= x)
-			low = mid;
-		else
-			high = mid - 1;
-	}
-	return (int64_t)low;
-}
-
-/* Fast lanes by the last span; slow ones by many spans, and then only when the
- * share that was refused is more than chance. */
-static struct evidence
-look_back(const struct adapt *a, int64_t now_us)
-{
-	struct meter_sum sum = meter_span(&a->meter, now_us);
-	int64_t busy_us = now_us - a->busy_us;
-	struct evidence seen = { 0 };
-	bool is_enough = true;
-
-	if (sum.n_good + sum.n_bad < SAMPLE) {
-		struct meter_sum all = meter_long(&a->meter, now_us);
-		int64_t n = all.n_good + all.n_bad;
-
-		is_enough =
-		    n >= SAMPLE && all.n_bad * 1000 > n * TOLERATED_PERMILLE;
-		if (is_enough)
-			sum = all;
-	}
-	seen.accepted = rate_of(sum.n_accepted, sum.span_us);
-	seen.sent = rate_of(sum.n_accepted + sum.n_refused, sum.span_us);
-	seen.sent_busy = seen.sent;
-	seen.is_enough = is_enough;
-	if (busy_us < sum.span_us) {
-		int64_t heard_us = most(now_us - a->heard_us, 1);
-
-		/* A fresh lane: a burst was in it, and idle time before. The
-		 * truth lies between the two readings. */
-		seen.is_rough = true;
-		seen.sent_busy = rate_of(a->n_busy, most(busy_us, 1));
-		seen.accepted = between(rate_of(sum.n_accepted,
-					    most(busy_us,
-						a->conf.react.hold_us / 4)),
-		    least(seen.sent_busy, rate_of(sum.n_accepted, heard_us)));
-	}
-	return seen;
-}
-
-/* Nano-recipients accepted above the limit since it was passed. */
-static int64_t
-excess(const struct adapt *a, int64_t now_us)
-{
-	return a->n_above * RATE_ONE - brings(a->from, now_us - a->above_us);
-}
-
-/* How fast the limit rises, from two probes that both met it. */
-static int64_t
-slope_of(const struct adapt *a, int64_t limit, int64_t now_us)
-{
-	int64_t span_us = now_us - a->learned_us;
-	int64_t gain = (int64_t)((__int128)(limit - a->from) * 1000 / a->from);
-
-	if (a->learned_us == 0 || span_us <= 0 || gain < SLOPE_LEAST)
-		return 0;
-	return least((int64_t)((__int128)gain * a->conf.react.hold_us /
-			 span_us),
-	    SLOPE_MOST);
-}
-
-/*
- * What a probe that failed teaches. Above the limit a bucket of unknown depth
- * is emptied first: accepted = limit x time + depth. The depth is the same
- * from probe to probe, so the smallest that was seen is believed, and what a
- * probe got beyond it means that the limit is higher now.
- */
-static int64_t
-probe_failed(struct adapt *a, int64_t measured, int64_t now_us)
-{
-	int64_t over = most(excess(a, now_us), 0);
-	int64_t every_us = a->conf.recover.every_us;
-	int64_t span_us = most(now_us - a->above_us, 1);
-	int64_t limit = a->from;
-
-	if (a->is_rough ||
-	    (a->is_free && a->rate > part(a->from, FAR_PERMILLE))) {
-		/* It went far: between what went well and what didn't. */
-		a->wait_us = WAIT_FIRST * every_us;
-		limit =
-		    a->rate > part(a->from, VERY_FAR_PERMILLE) || a->is_rough
-		    ? most(measured, a->failed)
-		    : most(a->from, least(measured, a->failed));
-		a->is_rough = a->rate > part(limit, ROUGH_PERMILLE);
-		a->slope = 0;
-		a->learned_us = a->is_rough ? 0 : now_us;
-		return limit;
-	}
-	if (a->burst == 0 || over < a->burst)
-		a->burst = over;
-	else
-		a->burst = least(part(a->burst, 1100) + RATE_ONE / 4, over);
-	limit += (int64_t)((__int128)(over - a->burst) * 1000000 / span_us);
-	limit = most(limit, rate_of(a->n_since, now_us - a->cut_us));
-	if (limit > part(a->from, 1200))
-		a->wait_us = WAIT_FIRST * every_us;
-	else if (limit < part(a->from, 1080))
-		a->wait_us = least(2 * a->wait_us, WAIT_MOST * every_us);
-	limit = least(measured, limit);
-	a->slope = slope_of(a, limit, now_us);
-	a->met_us = a->learned_us = now_us;
-	return limit;
-}
-
-/*
- * Accepted since the last decrease: the bucket was empty then and is empty
- * now, so that was the limit. A few answers at the rate in force stand by, so
- * that two or three real ones aren't taken for a measurement.
- */
-static int64_t
-since_cut(const struct adapt *a, int64_t now_us)
-{
-	int64_t span_us =
-	    now_us - a->cut_us + takes_us(a->rate, PRIOR * RATE_ONE);
-
-	return rate_of(a->n_since + PRIOR, span_us);
-}
-
-static int64_t
-believe(struct adapt *a, int64_t measured, int64_t now_us)
-{
-	int64_t before = a->failed;
-	int64_t limit;
-
-	if (before == 0 || a->state == ADAPT_OPEN)
-		return measured;
-	if (a->state == ADAPT_PROBING)
-		return probe_failed(a, measured, now_us);
-	/* It failed where it was thought to be good: since the last decrease
-	 * the bucket was never full, so what was accepted is the limit. */
-	limit = least(measured, part(a->flat, 985));
-	if (a->slope == 0)
-		limit = least(limit, since_cut(a, now_us));
-	/* Soon after a probe: the bucket is deeper than that made believe. */
-	if (a->met_us != 0 && now_us - a->met_us < 4 * a->conf.react.hold_us)
-		a->burst = part(a->burst, 1300) + RATE_ONE / 4;
-	a->met_us = 0;
-	a->slope = 0;
-	a->learned_us = now_us;
-	if (limit < part(before, 800))
-		a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
-	return limit;
-}
-
-/*
- * Down to below what was accepted, by all that this window has told so far.
- * Refusals often come sooner than acceptances (at MAIL, not at the final dot),
- * so it may take back a part of its own decrease, but never more than that.
- */
-static bool
-refine(struct adapt *a, int64_t now_us)
-{
-	int64_t n_good = a->window.n_good + PRIOR;
-	int64_t n_all = n_good + a->window.n_bad - 1;
-	int64_t limit = (int64_t)((__int128)a->window.base * n_good / n_all);
-	int64_t rate;
-
-	limit = most(least(a->window.limit, limit), a->floor);
-	rate = part(limit, 1000 - a->conf.react.decrease_permille);
-	rate = most(rate, a->floor);
-	a->failed = limit;
-	a->flat = most(part(limit, FLAT_PERMILLE), a->floor);
-	if (a->state == ADAPT_HOLDING && rate == a->rate)
-		return false;
-	settle_debt(a, now_us);
-	enter(a, ADAPT_HOLDING, 0);
-	a->rate = rate;
-	a->due_us =
-	    now_us + most(a->conf.react.hold_us, takes_us(rate, 2 * RATE_ONE));
-	return true;
-}
-
-/* Did the lane need the rate that it had? */
-static bool
-is_used(const struct adapt *a, int64_t now_us)
-{
-	int64_t brought = brings(a->rate, now_us - a->step_from_us);
-
-	return a->n_sent * RATE_ONE >= part(brought, 750);
-}
-
-/* Refused as far apart as was well before. */
-static bool
-is_chance(const struct adapt *a, int64_t now_us)
-{
-	return a->gap_us > 0 && now_us - a->accepted_us >= a->gap_us / 10 * 9;
-}
-
-static bool
-decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
-{
-	struct evidence seen = look_back(a, now_us);
-	int64_t base = a->state != ADAPT_OPEN ? a->rate : a->ceiling;
-	bool was_probing = a->state == ADAPT_PROBING;
-	bool is_guess = false;
-
-	/* A lane that is known and has just come back: what it knew is better
-	 * than what a moment shows. */
-	if (a->state != ADAPT_OPEN && !a->is_rough && seen.is_rough)
-		seen.is_enough = seen.is_rough = false;
-	if (seen.is_enough) {
-		if (base == 0 || seen.sent_busy < base)
-			base = seen.sent_busy;
-	} else if (a->state != ADAPT_OPEN && a->failed > 0 && a->n_since > 0 &&
-	    is_used(a, now_us)) {
-		/* Slow, but known: believe() has more to judge by. */
-		seen.accepted = base;
-	} else if (is_chance(a, now_us)) {
-		if (base == 0)
-			base = seen.sent;
-		seen.accepted = base;
-	} else {
-		/* Too little to measure by: a third of what was allowed. */
-		if (base == 0)
-			base = seen.sent;
-		is_guess = true;
-		seen.accepted = (int64_t)((__int128)base * 333 /
-		    (1000 - a->conf.react.decrease_permille));
-	}
-	a->bad = base;
-	/* The quick refusals are in, the slow acceptances aren't: it can't be
-	 * measured yet. And no single decision is trusted with everything. */
-	if (a->window.is_open)
-		seen.accepted = base;
-	seen.accepted = most(seen.accepted, base / 8);
-	a->n_known = KNOWN;
-	a->window.is_open = n_in_flight > 0;
-	a->window.base = base;
-	/* A first burst tells more of the bucket than of the limit. */
-	if (a->state == ADAPT_OPEN && seen.is_rough &&
-	    now_us - a->busy_us < a->conf.react.hold_us / 2)
-		seen.accepted = part(seen.accepted, FIRST_PERMILLE);
-	a->window.limit = believe(a, least(seen.accepted, base), now_us);
-	a->window.n_good = 0;
-	a->window.n_bad = 1;
-	a->window.n_left = n_in_flight;
-	if (!was_probing)
-		a->is_rough = seen.is_rough;
-	a->is_free = false;
-	a->is_guess = is_guess;
-	refine(a, now_us);
-	/* A moment for the other side to have room again. */
-	a->debt = RATE_ONE +
-	    least(RATE_ONE, brings(a->rate, a->conf.react.hold_us / 8));
-	a->cut_us = now_us;
-	a->n_since = 0;
-	a->window.epoch = ++a->epoch;
-	a->cut_epoch = a->window.is_open ? a->epoch + 1 : a->epoch;
-	return true;
-}
-
-static bool
-is_before_cut(const struct adapt *a, uint32_t epoch)
-{
-	return (int32_t)(epoch - a->cut_epoch) < 0;
-}
-
-static void
-hear(struct adapt *a, int64_t now_us)
-{
-	if (a->heard_us == 0)
-		a->heard_us = now_us;
-}
-
-bool
-adapt_refused(struct adapt *a, uint32_t epoch, uint32_t n, unsigned n_in_flight,
-    int64_t now_us)
-{
-	hear(a, now_us);
-	meter_refused(&a->meter, n, now_us);
-	if (!a->conf.enabled)
-		return false;
-	if (a->state == ADAPT_OPEN || !is_before_cut(a, epoch))
-		return decide(a, n_in_flight, now_us);
-	if (!a->window.is_open)
-		return false; /* a straggler */
-	a->window.n_bad++;
-	return refine(a, now_us);
-}
-
-/* ---- good news ---- */
-
-void
-adapt_answered(struct adapt *a, uint32_t epoch)
-{
-	if ((int32_t)(epoch - a->seen_epoch) > 0)
-		a->seen_epoch = epoch;
-	if (!a->window.is_open || (int32_t)(epoch - a->window.epoch) >= 0 ||
-	    --a->window.n_left > 0)
-		return;
-	/* What left meanwhile met the same overload: it doesn't count as
-	 * sent after the decrease. */
-	a->window.is_open = false;
-	a->cut_epoch = ++a->epoch;
-}
-
-/*
- * In a slow lane that was refused when nothing was known: the first one that
- * is accepted again shows how far apart they may be.
- */
-static bool
-learn_gap(struct adapt *a, int64_t gap_us, int64_t now_us)
-{
-	int64_t limit = least(rate_of(1, gap_us), a->bad);
-
-	a->is_guess = false;
-	if (gap_us < a->conf.react.hold_us || limit < a->rate / 4)
-		return false;
-	a->failed = most(limit, a->floor);
-	a->flat = most(part(limit, FLAT_PERMILLE), a->floor);
-	set_rate(a, a->flat, now_us);
-	enter_flat(a, now_us);
-	return true;
-}
-
-bool
-adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
-{
-	int64_t gap_us;
-
-	hear(a, now_us);
-	meter_accepted(&a->meter, n, now_us);
-	if (a->state == ADAPT_PROBING)
-		a->n_above += n;
-	a->n_since += n;
-	if (a->n_known < KNOWN)
-		a->n_known++;
-	gap_us = now_us - a->accepted_us;
-	if (a->accepted_us > 0 && (a->gap_us == 0 || gap_us < a->gap_us))
-		a->gap_us = gap_us;
-	a->accepted_us = now_us;
-	if (a->state == ADAPT_HOLDING && a->is_guess && !a->window.is_open)
-		return learn_gap(a, gap_us, now_us);
-	if (!a->window.is_open || !is_before_cut(a, epoch))
-		return false;
-	a->window.n_good++;
-	return refine(a, now_us);
 }
 
 /* ---- what leaves ---- */
@@ -642,9 +320,14 @@ adapt_sent(struct adapt *a, uint32_t n, int64_t now_us)
 	a->n_busy += n;
 	if (a->failed > 0 && rest_us > REST * a->conf.react.hold_us)
 		changed = adapt_slow_start(a, 500, now_us);
+	if (a->state != ADAPT_OPEN && a->due_us == INT64_MAX) {
+		a->n_sent = 0;
+		a->step_from_us = now_us;
+		a->due_us = now_us + adapt_step_us(a);
+	}
 	a->n_sent += n;
 	if (a->state != ADAPT_OPEN) {
-		settle_debt(a, now_us);
+		adapt_settle(a, now_us);
 		a->debt += n * RATE_ONE;
 	}
 	return changed;
@@ -656,7 +339,7 @@ adapt_unsent(struct adapt *a, uint32_t n, int64_t now_us)
 	a->n_sent = most(a->n_sent - n, 0);
 	if (a->state == ADAPT_OPEN)
 		return;
-	settle_debt(a, now_us);
+	adapt_settle(a, now_us);
 	a->debt = most(a->debt - n * RATE_ONE, 0);
 }
 
@@ -675,12 +358,12 @@ adapt_slow_start(struct adapt *a, int64_t permille, int64_t now_us)
 		a->failed = rate;
 	a->flat = most(part(a->failed, FLAT_PERMILLE), a->floor);
 	rate = most(part(rate, permille), a->floor);
-	a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
-	enter(a, ADAPT_CLIMBING, 0);
-	set_rate(a, rate, now_us);
+	adapt_wait_anew(a);
+	adapt_enter(a, ADAPT_CLIMBING, 0);
+	adapt_set_rate(a, rate, now_us);
 	a->cut_epoch = a->epoch;
 	a->window.is_open = false;
-	a->due_us = now_us + step_us(a);
+	a->due_us = now_us + adapt_step_us(a);
 	return true;
 }
 
@@ -693,14 +376,14 @@ climb(struct adapt *a, int64_t now_us)
 
 	if (part(a->rate, ROUGH_PERMILLE) < a->flat)
 		rate = a->rate + (a->flat - a->rate) / 2;
-	enter(a, ADAPT_CLIMBING, 0);
+	adapt_enter(a, ADAPT_CLIMBING, 0);
 	grow_to(a, most(rate, a->rate), now_us);
 	if (a->state == ADAPT_OPEN)
 		return true;
 	if (a->rate >= a->flat)
-		enter_flat(a, now_us);
+		adapt_enter_flat(a, now_us);
 	else
-		a->due_us = now_us + step_us(a);
+		a->due_us = now_us + adapt_step_us(a);
 	return true;
 }
 
@@ -717,10 +400,10 @@ probe(struct adapt *a, int64_t now_us)
 		a->is_free = true;
 		a->from = a->failed = a->rate;
 	}
-	enter(a, ADAPT_PROBING, 0);
+	adapt_enter(a, ADAPT_PROBING, 0);
 	grow_to(a, part(a->rate, 1000 + a->growth_permille), now_us);
 	if (a->state != ADAPT_OPEN)
-		a->due_us = now_us + step_us(a);
+		a->due_us = now_us + adapt_step_us(a);
 	return true;
 }
 
@@ -746,9 +429,9 @@ grow(struct adapt *a, int64_t now_us)
 	int64_t gentle = gentle_rate(a, burst);
 	int64_t rate;
 
-	if (!a->is_free && excess(a, now_us) > burst + RATE_ONE) {
+	if (!a->is_free && adapt_excess(a, now_us) > burst + RATE_ONE) {
 		a->is_free = true;
-		a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
+		adapt_wait_anew(a);
 	}
 	rate = part(a->rate, 1000 + a->growth_permille);
 	if (a->is_free || rate < gentle)
@@ -761,7 +444,7 @@ grow(struct adapt *a, int64_t now_us)
 		a->failed = a->rate;
 	grow_to(a, rate, now_us);
 	if (a->state != ADAPT_OPEN)
-		a->due_us = now_us + step_us(a);
+		a->due_us = now_us + adapt_step_us(a);
 	return true;
 }
 
@@ -771,7 +454,7 @@ static bool
 creep(struct adapt *a, int64_t now_us)
 {
 	int64_t span_us = now_us - a->step_from_us;
-	int64_t rise = (int64_t)((__int128)a->slope * CREEP_PERMILLE * span_us /
+	int64_t rise = (int64_t)((__int128)a->slope * 1000 * span_us /
 	    a->conf.react.hold_us);
 
 	/* `rise` is in millionths. */
@@ -779,7 +462,7 @@ creep(struct adapt *a, int64_t now_us)
 	a->flat = most(part(a->failed, FLAT_PERMILLE), a->floor);
 	grow_to(a, a->flat, now_us);
 	if (a->state != ADAPT_OPEN)
-		a->due_us = least(a->probe_us, now_us + step_us(a));
+		a->due_us = least(a->probe_us, now_us + adapt_step_us(a));
 	return true;
 }
 
@@ -794,8 +477,8 @@ settle_unused(struct adapt *a, int64_t now_us)
 	a->failed = most(a->failed, proven);
 	a->flat = most(part(a->failed, FLAT_PERMILLE), a->floor);
 	rate = least(a->rate, most(a->flat, 2 * proven));
-	set_rate(a, rate, now_us);
-	enter_flat(a, now_us);
+	adapt_set_rate(a, rate, now_us);
+	adapt_enter_flat(a, now_us);
 	return true;
 }
 
@@ -806,7 +489,7 @@ forgive(struct adapt *a, int64_t now_us)
 	grow_to(a, part(a->rate, 1000 + a->conf.recover.probe_permille),
 	    now_us);
 	if (a->state != ADAPT_OPEN)
-		a->due_us = now_us + step_us(a);
+		a->due_us = now_us + adapt_step_us(a);
 	return true;
 }
 
@@ -818,18 +501,20 @@ adapt_step(struct adapt *a, int64_t now_us)
 	if (a->state == ADAPT_HOLDING || a->state == ADAPT_CLIMBING)
 		return climb(a, now_us);
 	/* From here on only what is used and was answered may grow. */
-	if (!is_used(a, now_us)) {
+	if (!adapt_is_used(a, now_us)) {
 		if (a->state == ADAPT_PROBING && ++a->n_unused > UNUSED_MOST)
 			return settle_unused(a, now_us);
 		if (a->n_sent > 0 && meter_long(&a->meter, now_us).n_bad == 0)
 			return forgive(a, now_us);
-		a->due_us = now_us + step_us(a);
+		/* An idle lane sleeps until it is used again. */
+		a->due_us =
+		    a->n_sent > 0 ? now_us + adapt_step_us(a) : INT64_MAX;
 		a->n_sent = 0;
 		a->step_from_us = now_us;
 		return false;
 	}
 	if (a->seen_epoch != a->epoch) {
-		a->due_us = now_us + most(step_us(a) / 4, 1);
+		a->due_us = now_us + most(adapt_step_us(a) / 4, 1);
 		return false;
 	}
 	if (a->state == ADAPT_PROBING)

@@ -21,7 +21,6 @@
 
 #define VERSION	   1
 #define FOREVER	   INT64_C(-1)
-#define RATE_MOST  (INT64_C(1000000000) * RATE_ONE)
 #define SPAN_MOST  (INT64_C(400) * 86400 * 1000000)
 #define UTC_MOST   INT64_C(253402300800000000) /* the year 10000 */
 #define FIELDS_MAX 24

@@ -100,7 +100,10 @@ meter_long(const struct meter *m, int64_t now_us)
 int64_t
 rate_of(int64_t n, int64_t span_us)
 {
-	__int128 rate = (__int128)n * RATE_ONE * 1000000;
+	__int128 rate;
 
-	return span_us > 0 ? (int64_t)(rate / span_us) : 0;
+	if (span_us <= 0)
+		return 0;
+	rate = (__int128)n * RATE_ONE * 1000000 / span_us;
+	return rate < RATE_MOST ? (int64_t)rate : RATE_MOST;
 }

@@ -18,6 +18,7 @@
  * million a second alike.
  */
 #define RATE_ONE	 INT64_C(1000000000) /* one recipient a second */
+#define RATE_MOST	 (INT64_C(1000000000) * RATE_ONE)
 #define METER_BINS	 16
 #define METER_FINE_BINS	 8  /* in a span */
 #define METER_LONG_SPANS 64 /* in the coarse ring */
