@@ -259,6 +259,7 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	sched_reload(g->sched, conf, clock_mono_us());
 	swap_zone(g, zone);
 	governor_mx_reload(g);
+	governor_lists_reload(g);
 	return 0;
 }
 
@@ -431,6 +432,7 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 		return -1;
 	g->history = history_new();
 	governor_mx_open(g);
+	governor_lists_open(g);
 	g->sched = sched_new(conf, (uint64_t)clock_utc_us());
 	sched_zone(g->sched, g->zone);
 	g->shared.spool = g->spool;
@@ -550,6 +552,7 @@ governor_free(struct governor *g)
 		return;
 	http_free(g->http);
 	admin_free(g->admin);
+	governor_lists_close(g);
 	governor_mx_close(g);
 	for (unsigned i = 0; g->workers != NULL && i < g->n_workers; i++)
 		worker_free(g->workers[i]);

@@ -43,6 +43,7 @@ struct governor {
 	struct route_use *uses;
 	struct resolver *resolver; /* NULL: there is none */
 	struct governor_mx *mx;
+	struct governor_lists *lists;
 	struct event *plan_timer;
 	struct event *drain_timer;
 	struct event *signals[4];
@@ -123,6 +124,14 @@ void governor_mx_place(struct governor *g, const char *provider,
 /* Of a delivery that isn't with the scheduler. */
 void governor_bounce_unroutable(struct governor *g, uint64_t message,
     uint32_t number, uint32_t n_pending, const struct mx_place *place);
+
+/* governor_lists.c: blocklists on which our addresses and domains may be. */
+void governor_lists_open(struct governor *g);
+void governor_lists_close(struct governor *g);
+bool governor_lists_restore(struct governor *g, const void *key,
+    size_t key_len, const void *value, size_t value_len);
+/* The snapshot was swapped, and the resolver. */
+void governor_lists_reload(struct governor *g);
 
 /* governor_changes.c */
 void governor_tell_changes(struct governor *g);

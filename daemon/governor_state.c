@@ -41,7 +41,8 @@ restore_one(const void *key, size_t key_len, const void *value,
 	struct restore *r = arg;
 	char *k, *v;
 
-	if (governor_mx_restore(r->g, key, key_len, value, value_len))
+	if (governor_mx_restore(r->g, key, key_len, value, value_len) ||
+	    governor_lists_restore(r->g, key, key_len, value, value_len))
 		return;
 	if (key_len < PREFIX_BYTES || memcmp(key, PREFIX, PREFIX_BYTES) != 0) {
 		suppression_list_restore(r->g->shared.suppressions, key,
