@@ -84,6 +84,36 @@ conf_stream(const struct conf *conf, const char *name)
 	FIND_BY(conf->streams, conf->n_streams, name, name);
 }
 
+static bool
+names_have(const struct conf_names *names, const char *name)
+{
+	for (size_t i = 0; i < names->n; i++)
+		if (strcmp(names->v[i], name) == 0)
+			return true;
+	return names->n == 0;
+}
+
+const struct conf_mta_log *
+conf_route_log(const struct conf *conf, const char *route)
+{
+	const struct conf_feedback *f = &conf->feedback;
+	const struct {
+		const struct conf_mta_log *v;
+		size_t n;
+	} lists[] = {
+		{ f->postfix_logs, f->n_postfix_logs },
+		{ f->exim_logs, f->n_exim_logs },
+		{ f->opensmtpd_logs, f->n_opensmtpd_logs },
+		{ f->pattern_logs, f->n_pattern_logs },
+	};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		for (size_t j = 0; j < lists[i].n; j++)
+			if (names_have(&lists[i].v[j].routes, route))
+				return &lists[i].v[j];
+	return NULL;
+}
+
 const struct conf_plan *
 conf_plan(const struct conf *conf, const char *name)
 {

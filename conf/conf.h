@@ -379,6 +379,22 @@ struct conf_stream {
 	struct conf_names routes; /* preference order, never empty */
 };
 
+/* The log of an MTA behind us, which tells what became of what it took. */
+struct conf_mta_log {
+	char *path; /* "" = journal */
+	bool journal;
+	struct conf_names routes; /* that hand over to it; empty: all */
+	int64_t credit;		  /* recipients; 0 = by the lane's rate */
+	int64_t credit_timeout_us;
+	char *match; /* of pattern_log */
+};
+
+struct conf_feedback {
+	struct conf_mta_log *postfix_logs, *exim_logs, *opensmtpd_logs,
+	    *pattern_logs;
+	size_t n_postfix_logs, n_exim_logs, n_opensmtpd_logs, n_pattern_logs;
+};
+
 struct conf {
 	char *file; /* where it was read from */
 	struct conf_daemon daemon;
@@ -404,6 +420,7 @@ struct conf {
 	struct conf_suppression suppression;
 	struct conf_list_health list_health;
 	struct conf_blocklists blocklists;
+	struct conf_feedback feedback;
 };
 
 /*
@@ -439,6 +456,9 @@ const struct conf_stream *conf_stream(const struct conf *conf,
 struct conf_limit_set conf_lane_limits(const struct conf_route *route,
     const struct conf_provider *provider);
 
+/* The log in which the fate of what leaves by this route stands; NULL: none. */
+const struct conf_mta_log *conf_route_log(const struct conf *conf,
+    const char *route);
 /* NULL when there is none. */
 const struct conf_plan *conf_plan(const struct conf *conf, const char *name);
 /* What holds for one lane: the route's fields over the provider's over the

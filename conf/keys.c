@@ -287,26 +287,34 @@ fini_items(const struct key *k, void *base)
 	KEY_N(k, base) = 0;
 }
 
+static void
+read_item(struct reader *r, const struct key *k, struct node *item, void *base)
+{
+	void *to = add_item(k, base); /* so that places agree */
+
+	if (item->kind == NODE_MAP)
+		section_read(r, k->section, item, to);
+	else if (item->kind != NODE_BROKEN)
+		reader_fail(r, item, "must be a map of keys, not %s",
+		    node_kind_name(item->kind));
+}
+
 static bool
 read_list(struct reader *r, const struct key *k, struct node *n, void *base)
 {
 	bool with_defaults = r->with_defaults;
+	bool is_one = (k->flags & KEY_ONE) != 0 && n->kind == NODE_MAP;
 
-	if (!is_container(r, n, NODE_LIST, "of maps"))
+	if (!is_one && !is_container(r, n, NODE_LIST, "of maps"))
 		return false;
 	fini_items(k, base);
 	r->with_defaults = true;
-	for (size_t i = 0; i < n->n; i++) {
+	if (is_one)
+		read_item(r, k, n, base);
+	for (size_t i = 0; !is_one && i < n->n; i++) {
 		size_t mark = reader_enter_item(r, i);
-		struct node *item = n->v[i];
 
-		void *to = add_item(k, base); /* so that places agree */
-
-		if (item->kind == NODE_MAP)
-			section_read(r, k->section, item, to);
-		else if (item->kind != NODE_BROKEN)
-			reader_fail(r, item, "must be a map of keys, not %s",
-			    node_kind_name(item->kind));
+		read_item(r, k, n->v[i], base);
 		reader_leave(r, mark);
 	}
 	r->with_defaults = with_defaults;

@@ -75,6 +75,7 @@ enum key_flag {
 	KEY_LISTED_ELSEWHERE = 16, /* the manual shows its section once */
 	KEY_ALIAS = 64,		   /* of another key: it isn't written */
 	KEY_REPLACED = 32,	   /* names take the place of those before */
+	KEY_ONE = 128,		   /* a list that may be its only map */
 };
 
 struct key {

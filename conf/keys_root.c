@@ -70,6 +70,8 @@ static const struct key root_keys[] = {
 	    .section = &section_blocklists, .initial_doc = "none",
 	    .text = "Lists on which a route's address or a sender domain may "
 		    "stand." },
+	{ "feedback", &type_map, AT(feedback), .section = &section_feedback,
+	    .text = "What became of mail after a next hop took it." },
 	{ 0 },
 };
 

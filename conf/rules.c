@@ -35,9 +35,9 @@ step(struct node *n, const char *name)
 	if (n == NULL || name[0] != '[')
 		return node_member(n, name);
 	i = strtoul(name + 1, NULL, 10);
-	if (n->kind == NODE_SCALAR) /* one value as a list of it */
+	if (n->kind != NODE_LIST) /* one as a list of it */
 		return n;
-	return n->kind == NODE_LIST && i < n->n ? n->v[i] : NULL;
+	return i < n->n ? n->v[i] : NULL;
 }
 
 struct node *
@@ -97,8 +97,8 @@ rule_fail_dangling(const struct rules *r, const char *const *path,
 		rule_fail(r, path, "there is no %s \"%s\"", what, name);
 }
 
-static const char *
-route_name(size_t i, const void *conf)
+const char *
+rule_route_name(size_t i, const void *conf)
 {
 	return ((const struct conf *)conf)->routes[i].name;
 }
@@ -157,7 +157,7 @@ check_stream(const struct rules *r, const struct conf_stream *st)
 			rule_fail_dangling(r,
 			    PATH("streams", st->name, "routes",
 				rule_item(i, item)),
-			    "route", st->routes.v[i], route_name, conf,
+			    "route", st->routes.v[i], rule_route_name, conf,
 			    conf->n_routes);
 	for (size_t i = 0; i < st->match.listener.n; i++) {
 		const char *name = st->match.listener.v[i];
@@ -248,6 +248,7 @@ rules_check(const struct conf *conf, struct node *root,
 		check_stream(&r, &conf->streams[i]);
 	check_senders(&r);
 	rules_check_plans(&r);
+	rules_check_feedback(&r);
 	check_spool(&r);
 	rule_check_adapt(&r, &conf->adapt, PATH("adapt"));
 }

@@ -42,6 +42,7 @@ void rule_fail_dangling(const struct rules *r, const char *const *path,
     size_t n);
 const char *rule_plan_name(size_t i, const void *conf);
 const char *rule_provider_name(size_t i, const void *conf);
+const char *rule_route_name(size_t i, const void *conf);
 
 /* A plan's name leads somewhere; a section of adapt agrees with itself. */
 void rule_check_plan_name(const struct rules *r, const char *const *path,
@@ -53,5 +54,6 @@ void rule_check_adapt(const struct rules *r, const struct conf_adapt *a,
 void rules_check_hosts(const struct rules *r);	   /* rules_hosts.c */
 void rules_check_providers(const struct rules *r); /* rules_providers.c */
 void rules_check_plans(const struct rules *r);	   /* rules_plans.c */
+void rules_check_feedback(const struct rules *r);  /* rules_feedback.c */
 
 #endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * Rows of the key table: what is learned of mail after a next hop took it. One
+ * kind of log is one key; it holds one log's map, or a list of them.
+ */
+#include <string.h>
+
+#include "conf/key_types.h"
+#include "conf/keys_sections.h"
+#include "conf/reply_pattern.h"
+
+#define SEC		  INT64_C(1000000)
+#define MIN		  (60 * SEC)
+#define DAY		  (24 * 60 * MIN)
+#define AT(f)		  .offset = offsetof(struct conf_mta_log, f)
+#define BOUNDS(low, high) .min = (low), .max = (high)
+
+static const struct key_word auto_zero[] = { { "auto", 0 }, { NULL, 0 } };
+
+#define LOG_ROWS                                                              \
+	{ "path", &type_text, AT(path), .check = key_check_path,              \
+		.text = "The file. It is followed through rotation and "      \
+			"truncation." },                                      \
+	    { "journal", &type_bool, AT(journal), .initial = "no",            \
+		    .text = "Reads the system's journal, by journalctl, in "  \
+			    "place of a file." },                             \
+	    { "route", &type_names, AT(routes), .initial_doc = "every route", \
+		    .text =                                                   \
+			"The route, or routes, whose next hop writes this "   \
+			"log." },                                             \
+	    { "credit", &type_count, AT(credit), .initial = "auto",           \
+		    BOUNDS(1, 1000000), .words = auto_zero,                   \
+		    .text = "How many recipients of one lane may lie in the " \
+			    "MTA's queue without a final answer: nobody can " \
+			    "slow them any more. auto: five seconds of what " \
+			    "the lane may send, and never under ten." },      \
+	{                                                                     \
+		"credit_timeout", &type_duration, AT(credit_timeout_us),      \
+		    .initial = "2m", BOUNDS(SEC, DAY),                        \
+		    .text = "After that a recipient of which the log says "   \
+			    "nothing holds no credit any more: a log that "   \
+			    "stops or loses lines stalls nothing for good."   \
+	}
+
+static const struct key log_keys[] = {
+	LOG_ROWS,
+	{ 0 },
+};
+static const struct section section_log = {
+	.size = sizeof(struct conf_mta_log),
+	.keys = log_keys,
+};
+
+/* ---- any other log, by a pattern ---- */
+
+/* Reading it is sink/log_pattern.c's; that it compiles and says which queue
+ * id is seen here. */
+static bool
+check_match(struct reader *r, struct node *n, char **text)
+{
+	struct err why;
+	size_t at;
+	struct reply_pattern *p = reply_pattern_new(*text, false, &at, &why);
+
+	if (p == NULL) {
+		reader_fail(r, n, "at its character %zu: %s", at + 1, why.text);
+		return false;
+	}
+	reply_pattern_free(p);
+	if (strstr(*text, "(?<id>") == NULL &&
+	    strstr(*text, "(?P<id>") == NULL) {
+		reader_fail(r, n, "has no group (?<id>...) for the queue id");
+		return false;
+	}
+	return true;
+}
+
+static const struct key pattern_keys[] = {
+	LOG_ROWS,
+	{ "match", &type_text, AT(match), .flags = KEY_REQUIRED,
+	    .check = check_match,
+	    .text = "A PCRE2 pattern with the named groups id (the queue id "
+		    "that the MTA's reply to us gave), recipient and status, "
+		    "and relay, ip, dsn, reply, ident, time where the log has "
+		    "them. The status is read by its words (sent, deferred, "
+		    "bounced, failed, removed, ...), else the reply's first "
+		    "digit says it." },
+	{ 0 },
+};
+static const struct section section_pattern_log = {
+	.size = sizeof(struct conf_mta_log),
+	.keys = pattern_keys,
+};
+
+/* ---- the section ---- */
+
+#define LOGS(list)                                             \
+	.offset = offsetof(struct conf, feedback.list) -       \
+	    offsetof(struct conf, feedback),                   \
+	.n_offset = offsetof(struct conf, feedback.n_##list) - \
+	    offsetof(struct conf, feedback)
+
+static const struct key feedback_keys[] = {
+	{ "postfix_log", &type_list, LOGS(postfix_logs),
+	    .section = &section_log, .flags = KEY_ONE, .initial_doc = "off",
+	    .text = "Postfix's log: syslog's, RFC 3339, or maillog_file." },
+	{ "exim_log", &type_list, LOGS(exim_logs), .section = &section_log,
+	    .flags = KEY_ONE, .initial_doc = "off",
+	    .text = "Exim's main log." },
+	{ "opensmtpd_log", &type_list, LOGS(opensmtpd_logs),
+	    .section = &section_log, .flags = KEY_ONE, .initial_doc = "off",
+	    .text = "OpenSMTPD's log, as syslog writes it." },
+	{ "pattern_log", &type_list, LOGS(pattern_logs),
+	    .section = &section_pattern_log, .flags = KEY_ONE,
+	    .initial_doc = "off",
+	    .text = "Any other MTA's log, by a pattern." },
+	{ 0 },
+};
+const struct section section_feedback = { .keys = feedback_keys };
