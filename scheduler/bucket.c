@@ -257,6 +257,20 @@ bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t now_us)
 	}
 }
 
+void
+bucket_set_owe(struct bucket_set *set, int64_t n, int64_t now_us)
+{
+	refill(set, now_us);
+	for (unsigned i = 0; i < set->n_all; i++) {
+		struct bucket *b = &set->v[i];
+		__int128 least = i < set->n ? -full_level(b) : 0;
+
+		b->level -= (__int128)n * b->window_us;
+		if (b->level < least)
+			b->level = least;
+	}
+}
+
 int64_t
 bucket_set_when(struct bucket_set *set, int64_t n, int64_t now_us,
     const struct bucket **holding_out)

@@ -61,6 +61,9 @@ int64_t bucket_set_depth(const struct bucket_set *set);
 bool bucket_set_take(struct bucket_set *set, int64_t n, int64_t now_us);
 /* n that were taken weren't used. */
 void bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t now_us);
+/* n left without having been asked for: what isn't there is owed, up to a
+ * depth. */
+void bucket_set_owe(struct bucket_set *set, int64_t n, int64_t now_us);
 /*
  * The exact microsecond from which n can be taken; INT64_MAX: never. The
  * window that is last to have them goes to holding_out (may be NULL; NULL is

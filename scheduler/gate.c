@@ -27,6 +27,7 @@ static const char *const names[GATE_COUNT] = {
 	[GATE_SPIKE_GUARD] = "spike-guard",
 	[GATE_SENDER] = "sender",
 	[GATE_LIST_HEALTH] = "list-health",
+	[GATE_CREDIT] = "credit",
 };
 
 const char *

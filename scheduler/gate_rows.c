@@ -15,6 +15,7 @@
 
 #include "conf/base/units.h"
 #include "scheduler/gate_adapt.h"
+#include "scheduler/gate_credit.h"
 #include "scheduler/gate_plan.h"
 #include "scheduler/lane_adapt.h"
 
@@ -489,6 +490,17 @@ const struct gate_row gate_rows[] = {
 	    .charge = lane_connections_charge,
 	    .release = lane_connections_release,
 	    .say = lane_connections_say,
+	},
+	{
+	    .gate = GATE_CREDIT,
+	    .scope = SCOPE_LANE,
+	    .when = credit_when,
+	    .since = credit_since,
+	    .room = credit_room,
+	    .charge = credit_charge,
+	    .give_back = credit_give_back,
+	    .release = credit_release,
+	    .say = credit_say,
 	},
 	{
 	    .gate = GATE_RATE,

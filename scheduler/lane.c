@@ -249,6 +249,8 @@ lane_is_droppable(const struct lane *l)
 {
 	if (l->n_flows > 0 || l->in_flight > 0)
 		return false;
+	if (l->credit.n_out > 0 && !l->route->is_gone)
+		return false;
 	if (l->route->is_gone || l->dest->provider->is_gone)
 		return true;
 	return l->dest->provider->is_other && l->override == NULL &&

@@ -358,7 +358,7 @@ learn_speed(struct sched *s, struct lane *l, uint32_t epoch,
 		learn_connections(s, l, v);
 	else if (effects & EFFECT_SLOW)
 		changed |= adapt_refused(&a->speed, epoch,
-		    n_refused(v, v->n_rate), l->in_flight, s->now_us);
+		    n_refused(v, v->n_rate), lane_unanswered(l), s->now_us);
 	adapt_answered(&a->speed, epoch);
 	if (changed ||
 	    (!adapt_is_deciding(&a->speed) && adapt_rate(&a->speed) != a->told))

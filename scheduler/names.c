@@ -65,6 +65,7 @@ route_load(struct sched *s, const struct conf_route *conf, unsigned index)
 		HASH_ADD_KEYPTR(hh, s->routes, r->name, strlen(r->name), r);
 	}
 	r->conf = conf;
+	r->log = conf_route_log(s->conf, conf->name);
 	r->index = index;
 	r->connections = conf->connections;
 	r->is_gone = false;
@@ -126,6 +127,7 @@ mark_all_gone(struct sched *s)
 	for (struct route *r = s->routes; r; r = r->hh.next) {
 		r->is_gone = true;
 		r->conf = NULL;
+		r->log = NULL;
 		r->pause = NULL;
 	}
 }

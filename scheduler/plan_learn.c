@@ -70,23 +70,37 @@ book(struct sched *s, struct quota_entry *e, const struct quota_facts *f,
 }
 
 void
-plan_learn(struct sched *s, struct delivery *d, struct lane *l,
+plan_learn_of(struct sched *s, const struct learned *of, struct lane *l,
     const struct verdict *v)
 {
 	bool is_final = v->n_failed > 0 && v->n_deferred == 0;
 	unsigned effects = blame_effects(v->class, v->blame, is_final);
 	struct quota_facts f = facts_of(v, effects);
-	int64_t left_us = d->flight.left_us;
-	struct sender_gate *g = d->flow->gate;
 
-	if (f.attempted == 0)
+	if (f.attempted == 0 && of->n_attempted == 0)
 		return;
-	book(s, l->quota, &f, left_us);
-	book(s, l->route->total, &f, left_us);
-	if (g != NULL)
-		book(s, g->quota, &f, left_us);
-	learn_list(s, d->flow->stream, &f);
-	sender_learn(s, d->sender, l, v, effects);
+	f.attempted = of->n_attempted;
+	book(s, l->quota, &f, of->left_us);
+	if (l->route->total != NULL && l->route->total->quota.has_plan)
+		book(s, l->route->total, &f, of->left_us);
+	if (of->gate != NULL)
+		book(s, of->gate->quota, &f, of->left_us);
+	learn_list(s, of->stream, &f);
+	sender_learn(s, of->sender, l, v, effects);
+}
+
+void
+plan_learn(struct sched *s, struct delivery *d, struct lane *l,
+    const struct verdict *v)
+{
+	struct learned of = { .stream = d->flow->stream,
+		.sender = d->sender,
+		.gate = d->flow->gate,
+		.left_us = d->flight.left_us,
+		.n_attempted = (int64_t)v->n_delivered + v->n_deferred +
+		    v->n_failed + v->n_relayed };
+
+	plan_learn_of(s, &of, l, v);
 }
 
 void

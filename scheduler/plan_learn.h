@@ -8,6 +8,16 @@
  * standing. Called once a verdict, before the delivery is settled. */
 void plan_learn(struct sched *s, struct delivery *d, struct lane *l,
     const struct verdict *v);
+/* The same of mail that isn't here any more. */
+struct learned {
+	struct stream *stream;
+	struct sender *sender;	  /* NULL: none */
+	struct sender_gate *gate; /* NULL: none */
+	int64_t left_us;
+	int64_t n_attempted; /* by this verdict for the first time */
+};
+void plan_learn_of(struct sched *s, const struct learned *of, struct lane *l,
+    const struct verdict *v);
 /* n left by a route that isn't their stream's first: those before it note an
  * overflow. */
 void plan_note_overflow(struct sched *s, const struct flow *f, int64_t n);

@@ -102,8 +102,9 @@ enum gate {
 	GATE_SPIKE_GUARD,
 	GATE_SENDER,	  /* the sender domain is paused */
 	GATE_LIST_HEALTH, /* the stream's list is too dirty */
+	GATE_CREDIT,	  /* enough lies in the MTA's queue */
 };
-#define GATE_COUNT 14
+#define GATE_COUNT 15
 const char *gate_name(enum gate g);
 
 struct plan {
@@ -150,6 +151,9 @@ struct verdict {
 	uint32_t n_rate;     /* rate, reputation-defer */
 	uint32_t n_rejected; /* reputation-reject */
 	uint32_t n_dirty;    /* no such mailbox or domain */
+	/* Of n_delivered, those that the next hop only took: their fate comes
+	 * with sched_evidence(). */
+	uint32_t n_relayed;
 };
 /*
  * Ends a dispatch. Frees its connection; the tokens of recipients that were
@@ -160,6 +164,30 @@ int64_t sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us);
 /* When `attempts` have been made, the next one is due at: with jitter drawn
  * from the scheduler's seed. */
 int64_t sched_retry_at(struct sched *s, uint32_t attempts, int64_t now_us);
+
+/*
+ * What became, later, of recipients that a next hop took (evidence.c): the
+ * reply as its log tells it, or only that nothing is known of them any more.
+ */
+struct evidence {
+	/* The lane by which they were handed over, and whose mail it was. */
+	const char *route, *provider, *site;
+	const char *stream, *sender_domain;
+	int64_t left_us;     /* then; may lie before the clock began */
+	uint32_t epoch;	     /* sched_epoch() at that time */
+	uint32_t n_released; /* recipients that hold no credit any more */
+	bool is_first;	     /* of its transaction */
+	bool is_retry;	     /* the MTA's own, of which no gate knew */
+	bool is_repeat; /* the same reply spoke already: facts, no evidence */
+	bool is_stale;	/* too old to say how the lane is now */
+	const struct verdict *verdict; /* NULL: no reply, credit alone */
+};
+void sched_evidence(struct sched *s, const struct evidence *e, int64_t now_us);
+/* n recipients lie with the lane's next hop since before the start. */
+void sched_handed(struct sched *s, const struct evidence *e, uint32_t n,
+    int64_t now_us);
+/* The epoch of a delivery in flight; 0: it isn't. */
+uint32_t sched_epoch(struct sched *s, uint64_t message, uint32_t number);
 
 /* The permit wasn't used (connection lost before MAIL): tokens are given
  * back, the delivery goes back first in line, attempts unchanged. */
@@ -290,6 +318,9 @@ struct lane_view {
 	int64_t override_until_us;
 	int64_t tokens; /* that could leave now, all windows; INT64_MAX: any */
 	unsigned in_flight;
+	bool has_log;	     /* the next hop's log is read */
+	int64_t n_handed;    /* without a final answer, in flight too */
+	int64_t credit;	     /* how many there may be */
 	unsigned connections; /* limit in force, 0 = none */
 	unsigned connections_configured;
 	/* Adaptation: */

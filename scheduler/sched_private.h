@@ -72,6 +72,8 @@ struct route {
 	struct sched *s;
 	char *name;
 	const struct conf_route *conf; /* NULL when gone */
+	/* Of its next hop; NULL: the next hop's word is final. */
+	const struct conf_mta_log *log;
 	unsigned index;
 	struct route *prev, *next;	    /* in s->serving */
 	struct lane *rings[PRIORITY_COUNT]; /* READY lanes */
@@ -172,7 +174,18 @@ struct lane {
 	struct lane_adapt *adapt;  /* never NULL */
 	struct quota_entry *quota; /* never NULL */
 	struct lane_stats stats;
+	struct {
+		int64_t n_out;	    /* recipients: in flight, or handed over */
+		unsigned n_flights; /* handed over, nothing heard of yet */
+	} credit;
 };
+
+/* Transactions that the provider hasn't answered. */
+static inline unsigned
+lane_unanswered(const struct lane *l)
+{
+	return l->in_flight + l->credit.n_flights;
+}
 
 struct pause {
 	UT_hash_handle hh;
@@ -362,6 +375,15 @@ void overrides_free(struct sched *s);
 /* n_rates 0: back to automatic. */
 int override_put(struct sched *s, const char *lane, const struct rate *rates,
     size_t n_rates, int64_t since_us, int64_t until_us, struct err *err_out);
+
+/* ---- verdict.c ---- */
+void lane_count(struct lane *l, const struct verdict *v, int64_t now_us);
+
+/* ---- gate_credit.c ---- */
+/* How many may be out; INT64_MAX: any number. */
+int64_t lane_credit(const struct lane *l, int64_t now_us);
+/* Of n that were charged, n_relayed lie with the next hop now. */
+void credit_settle(struct lane *l, int64_t n, int64_t n_relayed);
 
 /* ---- view.c ---- */
 /* d leaves the age list: cursors that would meet it next go on. */

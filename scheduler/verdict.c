@@ -50,8 +50,8 @@ count_refusal(struct lane *l, const struct verdict *v, int64_t now_us)
 	st->last_refusal = xstrndup(reply, strnlen(reply, REPLY_KEEP));
 }
 
-static void
-count(struct lane *l, const struct verdict *v, int64_t now_us)
+void
+lane_count(struct lane *l, const struct verdict *v, int64_t now_us)
 {
 	count_delivered(&l->stats, v->n_delivered, now_us);
 	l->stats.n_deferred += v->n_deferred;
@@ -136,9 +136,10 @@ settle(struct sched *s, struct delivery *d, const struct verdict *v)
 int64_t
 sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us)
 {
+	struct verdict told = *v; /* what is known by now */
 	struct delivery *d;
 	struct lane *l;
-	uint32_t epoch;
+	uint32_t epoch, n_attempted;
 	int64_t due_us;
 
 	sched_clock(s, now_us);
@@ -147,10 +148,15 @@ sched_verdict(struct sched *s, const struct verdict *v, int64_t now_us)
 		return s->now_us;
 	l = d->flight.lane;
 	epoch = d->flight.epoch;
-	end_flight(s, d, v->n_delivered + v->n_failed + v->n_deferred);
-	count(l, v, s->now_us);
-	lane_adapt_learn(s, l, epoch, v);
-	plan_learn(s, d, l, v);
+	n_attempted = v->n_delivered + v->n_failed + v->n_deferred;
+	credit_settle(l, n_attempted, v->n_relayed);
+	end_flight(s, d, n_attempted);
+	told.n_delivered -= v->n_relayed;
+	lane_count(l, &told, s->now_us);
+	/* That a relay took it says nothing of the provider. */
+	if (v->n_relayed == 0 || v->class != CLASS_OK)
+		lane_adapt_learn(s, l, epoch, &told);
+	plan_learn(s, d, l, &told);
 	due_us = settle(s, d, v);
 	/* The next hop spoke, so it is there, whatever it said. */
 	if (v->code > 0)

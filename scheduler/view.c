@@ -139,6 +139,9 @@ view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 		.override_until_us = l->override ? l->override->until_us : 0,
 		.tokens = bucket_set_available(&l->buckets, s->now_us),
 		.in_flight = l->in_flight,
+		.has_log = l->route->log != NULL,
+		.n_handed = l->credit.n_out,
+		.credit = lane_credit(l, s->now_us),
 		.connections = lane_connections(l),
 		.connections_configured = l->limits.connections,
 	};
