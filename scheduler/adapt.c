@@ -155,7 +155,7 @@ adapt_window_when(const struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	    n_in_flight < FRESH_WINDOW + a->n_known)
 		return now_us;
 	/* Those that hang don't hold the others for long. */
-	return a->busy_us + FRESH_US;
+	return a->fresh_us + FRESH_US;
 }
 
 int64_t
@@ -318,6 +318,8 @@ adapt_sent(struct adapt *a, uint32_t n, int64_t now_us)
 		a->heard_us = a->n_busy = 0;
 	}
 	a->n_busy += n;
+	if (a->fresh_us == 0)
+		a->fresh_us = now_us;
 	if (a->failed > 0 && rest_us > REST * a->conf.react.hold_us)
 		changed = adapt_slow_start(a, 500, now_us);
 	if (a->state != ADAPT_OPEN && a->due_us == INT64_MAX) {

@@ -41,6 +41,7 @@ struct adapt {
 	int64_t used_us;
 	/* In use without a long gap since then, and heard of first: */
 	int64_t busy_us, heard_us; /* heard_us 0: not yet */
+	int64_t fresh_us;	   /* first sent; 0: never */
 	int64_t n_busy;		   /* recipients sent since busy_us */
 	bool is_rough;		   /* `failed` was read from a first burst */
 	bool is_guess;		   /* `failed` was set without a measurement */
