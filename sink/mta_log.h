@@ -97,6 +97,10 @@ bool mta_log_read_parts(struct mta_log *log, int64_t utc_us,
 /* The reply as a string, with its lines parted again by \n: MTAs log them as
  * one. Control characters become "?". */
 size_t mta_log_reply(const struct mta_record *r, char *out, size_t size);
+/* The queue id under which an MTA says it took a message: "250 2.0.0 Ok: queued
+ * as 4dF5hC2QpTz9sQx", Exim's "250 OK id=...", OpenSMTPD's. False: none. */
+#define MTA_QUEUE_ID_SIZE 65
+bool mta_queue_id(const char *reply, char out[MTA_QUEUE_ID_SIZE]);
 /* Copies with a NUL, cut to size. */
 char *span_copy(struct span s, char *out, size_t size);
 

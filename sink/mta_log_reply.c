@@ -137,6 +137,15 @@ log_queued_as(struct span reply)
 	return span_to(reply, 0);
 }
 
+bool
+mta_queue_id(const char *reply, char out[MTA_QUEUE_ID_SIZE])
+{
+	struct span s = { reply, strlen(reply) };
+
+	span_copy(log_queued_as(s), out, MTA_QUEUE_ID_SIZE);
+	return out[0] != '\0';
+}
+
 /* ---- what is one event ---- */
 
 #define FNV_BASIS 0xcbf29ce484222325u

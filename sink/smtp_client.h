@@ -16,7 +16,7 @@
  * The client's side of one SMTP connection as a state machine without a
  * socket: replies in, commands out, callbacks for what it needs. RFC 5321,
  * 2920 (PIPELINING), 3030 (BDAT), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN),
- * 6152, 6531, 1870, 9422 (LIMITS). The pool gives it bytes, TLS and deadlines.
+ * 6152, 6531, 1870, 9422 (LIMITS), and Postfix's XFORWARD IDENT. The pool gives it bytes, TLS and deadlines.
  */
 struct smtp_client;
 
@@ -62,6 +62,9 @@ struct transaction {
 	struct rcpt_result *results;	 /* n_recipients, filled in */
 	const char *provider;		 /* for the classifier */
 	const struct reply_rules *rules; /* the same; NULL: by code alone */
+	/* How we name it to a next hop that logs what an XFORWARD says: goes
+	 * as IDENT where it is offered. NULL: not at all. */
+	const char *ident;
 	/* The content, CRLF line ends, not dot-stuffed: in memory, or read in
 	 * pieces by body_read when body is NULL (-1 = our own disk failed). */
 	const char *body;

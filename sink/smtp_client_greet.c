@@ -76,6 +76,20 @@ take_auth(struct smtp_client *c, const char *params)
 	}
 }
 
+/* "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT", Postfix's own. */
+static void
+take_xforward(struct smtp_client *c, const char *params)
+{
+	while (*params != '\0') {
+		size_t len = strcspn(params, " ");
+
+		if (len == 5 && strncasecmp(params, "IDENT", len) == 0)
+			c->caps |= CAP_XFORWARD_IDENT;
+		params += len;
+		params += strspn(params, " ");
+	}
+}
+
 /* RFC 9422: "LIMITS RCPTMAX=100 MAILMAX=50"; others aren't for us. */
 static void
 take_limits(struct smtp_client *c, const char *params)
@@ -104,6 +118,7 @@ static const struct keyword_row {
 	{ "SIZE", CAP_SIZE, take_size },
 	{ "AUTH", 0, take_auth },
 	{ "LIMITS", 0, take_limits },
+	{ "XFORWARD", 0, take_xforward },
 };
 
 /* One line of the reply, behind its code: "SIZE 1000". */

@@ -25,6 +25,7 @@ enum client_cap { /* from EHLO */
 	CAP_STARTTLS = 64,
 	CAP_AUTH_PLAIN = 128,
 	CAP_AUTH_LOGIN = 256,
+	CAP_XFORWARD_IDENT = 512,
 };
 
 enum auth_step { /* what the awaited reply answers */
@@ -39,6 +40,7 @@ enum auth_step { /* what the awaited reply answers */
 struct course {
 	struct transaction *t; /* NULL: there is none */
 	/* Replies that are awaited, in the order in which they come. */
+	bool awaits_xforward;
 	bool awaits_mail;
 	size_t awaits_rcpts;
 	bool awaits_data;

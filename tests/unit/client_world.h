@@ -89,6 +89,7 @@ world_init(struct world *w, const char *caps, const char *script)
 	w->t.results = w->results;
 	w->t.n_recipients = 1;
 	w->t.provider = "gmail";
+	w->t.ident = "m1.0";
 	w->t.body = HELLO;
 	w->t.body_len = strlen(HELLO);
 	for (size_t i = 0; i < 40; i++)

@@ -211,6 +211,9 @@ peer_command(struct peer *p, char *line)
 	} else if (strcmp(verb, "AUTH") == 0) {
 		code = peer_answer(p, verb, "235 2.7.0 welcome");
 		p->mode = code == 334 ? PEER_AUTH : PEER_COMMAND;
+	} else if (strcmp(verb, "XFORWARD") == 0) {
+		assert_string_equal(line, "XFORWARD IDENT=m1.0");
+		peer_answer(p, verb, "250 2.0.0 ok");
 	} else if (strcmp(verb, "MAIL") == 0) {
 		assert_false(p->has_mail);
 		code = peer_answer(p, verb, "250 2.1.0 ok");

@@ -134,6 +134,37 @@ test_gap_says_how_many(void **state)
 	assert_int_equal(r.n_lost, 12345);
 }
 
+static void
+test_queue_ids(void **state)
+{
+	static const struct {
+		const char *reply, *id;
+	} ids[] = {
+		{ "250 2.0.0 Ok: queued as 4dF5hC2QpTz9sQx",
+		    "4dF5hC2QpTz9sQx" },
+		{ "250 2.0.0 Ok: 5120 bytes queued as 7F3A61C0012",
+		    "7F3A61C0012" },
+		{ "250-2.0.0 fine\n250 2.0.0 Ok: queued as 7F3A61C0012",
+		    "7F3A61C0012" },
+		{ "250 OK id=1tEabc-000000001Zq-2Xyz",
+		    "1tEabc-000000001Zq-2Xyz" },
+		{ "250 2.0.0 8f0b7a3c Message accepted for delivery",
+		    "8f0b7a3c" },
+		{ "250 2.0.0 Ok", "" },
+		{ "250 2.0.0 Ok: queued as ", "" },
+		{ "250 Message accepted for delivery", "" },
+		{ "", "" },
+	};
+	char id[MTA_QUEUE_ID_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		assert_int_equal(mta_queue_id(ids[i].reply, id),
+		    ids[i].id[0] != '\0');
+		assert_string_equal(id, ids[i].id);
+	}
+}
+
 int
 main(void)
 {
@@ -143,6 +174,7 @@ main(void)
 		cmocka_unit_test(test_lines_of_a_reply),
 		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_gap_says_how_many),
+		cmocka_unit_test(test_queue_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

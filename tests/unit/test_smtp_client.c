@@ -9,6 +9,8 @@
 
 /* ---- transactions ---- */
 
+#define XFORWARD PIPE ";XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT"
+
 struct row {
 	const char *name;
 	const char *caps;
@@ -36,6 +38,19 @@ static const struct row rows[] = {
 	    "MAIL |RCPT |DATA |EOD " },
 	{ "251 is good too", PIPE, 1, "RCPT 251 will forward", "D", 250,
 	    PHASE_EOD, false, CLIENT_READY, NULL },
+
+	/* XFORWARD IDENT, where it is offered and answered in any way. */
+	{ "xforward", XFORWARD, 1, "XFORWARD 250 ok", "D", 250, PHASE_EOD,
+	    false, CLIENT_READY, "MAIL RCPT DATA |EOD " },
+	{ "xforward refused", XFORWARD, 1, "XFORWARD 550 5.7.0 not you", "D",
+	    250, PHASE_EOD, false, CLIENT_READY,
+	    "MAIL RCPT DATA |EOD " },
+	{ "xforward 421", XFORWARD, 1, "XFORWARD 421 4.3.2 bye!", "T", 421,
+	    PHASE_MAIL, false, CLIENT_CLOSED, NULL },
+	{ "xforward without ident", PIPE ";XFORWARD NAME ADDR", 1, "", "D", 250,
+	    PHASE_EOD, false, CLIENT_READY, "MAIL RCPT DATA |EOD " },
+	{ "xforward without a pipeline", "XFORWARD NAME IDENT", 1, "", "D", 250,
+	    PHASE_EOD, false, CLIENT_READY, "MAIL |RCPT |DATA |EOD " },
 
 	/* MAIL refused. */
 	{ "mail 4xx", NONE, 2, "MAIL 451 4.3.0 later", "TT", 451, PHASE_MAIL,
