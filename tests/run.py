@@ -55,6 +55,15 @@ class Result(unittest.TextTestResult):
     def __init__(self, *args, **kw):
         super().__init__(*args, **kw)
         self.n_passed = 0
+        self.seconds = {}
+
+    def startTest(self, test):
+        self.started = time.monotonic()
+        super().startTest(test)
+
+    def stopTest(self, test):
+        self.seconds[test.id()] = time.monotonic() - self.started
+        super().stopTest(test)
 
     def addSuccess(self, test):
         super().addSuccess(test)
@@ -77,6 +86,8 @@ def run_e2e(tally, words):
         return
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Result)
     result = runner.run(unittest.TestSuite(tests))
+    for name, seconds in sorted(result.seconds.items(), key=lambda r: -r[1])[:8]:
+        print(f"{seconds:6.1f} s  {name}")
     bad = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     tally.add("e2e", result.n_passed, bad, len(result.skipped))
 

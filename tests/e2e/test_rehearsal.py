@@ -12,7 +12,7 @@ import unittest
 
 from harness import Flyball, Provider, wait_until
 
-DAY_S = float(os.environ.get("FLYBALL_REHEARSAL_DAY", "4"))
+DAY_S = float(os.environ.get("FLYBALL_REHEARSAL_DAY", "2.5"))
 DAYS = 10
 
 CONFIG = """
