@@ -29,6 +29,7 @@ static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_PLANS] = command_plans,
 	[COMMAND_PLAN] = command_plan,
 	[COMMAND_LANE] = command_lane,
+	[COMMAND_HISTORY] = command_history,
 	[COMMAND_WHY] = command_why,
 	[COMMAND_QUEUE] = command_queue,
 	[COMMAND_MESSAGE] = command_message,

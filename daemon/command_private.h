@@ -102,6 +102,8 @@ void command_show_lane(struct command *c, const struct lane_view *l);
 void command_show_rates(struct command *c, const char *key,
     const struct rate *rates, size_t n);
 int command_no_such_lane(struct command *c, const char *name);
+/* command_history.c */
+int command_history(struct command *c);
 /* command_why.c */
 /* The key "gates": the holding one first. */
 void command_show_gates(struct command *c, const struct gate_view *gates,

@@ -42,6 +42,20 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 1,
 	    .max_args = 1,
 	},
+	[COMMAND_HISTORY] = {
+	    .name = "history",
+	    .usage = "LANE [since DURATION]",
+	    .summary = "show what became of a lane's mail over time",
+	    .doc = "Accepted, delivered, deferred, bounced and refused "
+		   "recipients, what was queued and allowed, and the last "
+		   "refusal: by the minute for the last day, by the hour "
+		   "further back, for 400 days. Without a duration it is the "
+		   "last day. Times in which nothing happened are left out.",
+	    .example = "history ip-a/gmail since 1h",
+	    .role = ROLE_READ,
+	    .min_args = 1,
+	    .max_args = 3,
+	},
 	[COMMAND_WHY] = {
 	    .name = "why",
 	    .usage = "MESSAGE|LANE",

@@ -167,6 +167,7 @@ list_args(const struct ctl *ctl, const struct command_row *row,
 		return;
 	case COMMAND_FORECAST:
 	case COMMAND_LANE:
+	case COMMAND_HISTORY:
 	case COMMAND_WHY:
 	case COMMAND_RATE:
 	case COMMAND_FORGET:

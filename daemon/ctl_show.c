@@ -20,6 +20,7 @@ static ctl_show_fn *const shows[COMMAND_COUNT] = {
 	[COMMAND_PLANS] = ctl_show_plans,
 	[COMMAND_PLAN] = ctl_show_plan,
 	[COMMAND_LANE] = ctl_show_lane,
+	[COMMAND_HISTORY] = ctl_show_history,
 	[COMMAND_WHY] = ctl_show_why,
 	[COMMAND_QUEUE] = ctl_show_queue,
 	[COMMAND_MESSAGE] = ctl_show_message,

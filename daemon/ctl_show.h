@@ -37,6 +37,7 @@ void ctl_lane_row(struct table *t, const json_t *lane, bool is_plain);
 ctl_show_fn ctl_show_any;
 ctl_show_fn ctl_show_status;
 ctl_show_fn ctl_show_lanes, ctl_show_lane, ctl_show_why;
+ctl_show_fn ctl_show_history;
 ctl_show_fn ctl_show_plans, ctl_show_plan, ctl_show_forecast;
 ctl_show_fn ctl_show_queue, ctl_show_message, ctl_show_changed;
 ctl_show_fn ctl_show_pause, ctl_show_resume, ctl_show_rate, ctl_show_forget;

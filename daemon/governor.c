@@ -373,10 +373,13 @@ add_signal(struct governor *g, size_t slot, int number, event_callback_fn fn)
 static void
 on_tick(evutil_socket_t fd, short what, void *arg)
 {
+	struct governor *g = arg;
+
 	(void)fd;
 	(void)what;
-	watchdog_tell(arg);
-	end_turn(arg);
+	watchdog_tell(g);
+	history_tick(g->history, g->sched, clock_mono_us(), clock_utc_us());
+	end_turn(g);
 }
 
 static void
@@ -430,7 +433,7 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	g->zone = zone_open(conf->daemon.timezone, err_out);
 	if (g->zone == NULL)
 		return -1;
-	g->history = history_new();
+	g->history = history_new(g->reader);
 	governor_mx_open(g);
 	governor_lists_open(g);
 	g->sched = sched_new(conf, (uint64_t)clock_utc_us());

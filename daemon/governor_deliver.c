@@ -238,7 +238,8 @@ note_answers(struct governor *g, const struct job *job,
     const struct outcome *o)
 {
 	const struct transaction *t = &job->pool.transaction;
-	struct history_answers a = { .n_delivered = o->n_delivered };
+	struct history_answers a = { .n_delivered = o->n_delivered,
+		.n_bounced = o->n_failed };
 
 	for (size_t i = 0; i < t->n_recipients; i++) {
 		const struct rcpt_result *r = &t->results[i];
@@ -535,6 +536,16 @@ event_accepted(struct governor *g, const struct added_letter *a,
 	}
 }
 
+static void
+note_accepted(struct governor *g, const struct added_letter *a)
+{
+	struct queue_view q;
+
+	if (sched_delivery_get(g->sched, a->message, a->number, &q))
+		history_accepted(g->history, q.lane, a->n_pending,
+		    clock_utc_us());
+}
+
 void
 governor_add(struct governor *g, const struct added_letter *a)
 {
@@ -563,6 +574,8 @@ governor_add(struct governor *g, const struct added_letter *a)
 	d.site = place.site;
 	d.sort_by_us = place.sort_by_us;
 	sched_add(g->sched, &d, now_us);
+	if (!g->is_scanning && a->attempts == 0)
+		note_accepted(g, a);
 	g->wants_plan = true;
 }
 

@@ -109,6 +109,9 @@ save(struct governor *g, int64_t now_us)
 	struct saved_letter *letter;
 
 	g->saved_us = now_us;
+	*facts.last = history_take(g->history);
+	while (*facts.last != NULL)
+		facts.last = &(*facts.last)->next;
 	*facts.last = g->stale;
 	g->stale = NULL;
 	if (facts.first == NULL) {
@@ -214,6 +217,7 @@ void
 governor_last_save(struct governor *g)
 {
 	sched_settle(g->sched);
+	history_flush(g->history);
 	save(g, clock_mono_us());
 }
 

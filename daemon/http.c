@@ -113,6 +113,18 @@ serve_metrics(struct http *h, struct evhttp_request *request)
 	http_job_metrics(h, request);
 }
 
+static void
+serve_api(struct http *h, struct evhttp_request *request)
+{
+	char line[HTTP_COMMAND_MAX];
+
+	if (http_api_command(h->g, evhttp_request_get_evhttp_uri(request),
+		line))
+		http_job_command(h, request, line);
+	else
+		http_reply_text(request, 404, "there is no such page\n");
+}
+
 static const struct path_row {
 	const char *path;
 	void (*serve)(struct http *h, struct evhttp_request *request);
@@ -178,6 +190,10 @@ on_request(struct evhttp_request *request, void *arg)
 		http_reply_text(request, 421,
 		    "that host's name isn't ours: this is a loopback address; "
 		    "ask for localhost\n");
+		return;
+	}
+	if (strncmp(path, "/api/", 5) == 0) {
+		serve_api(h, request);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)

@@ -74,6 +74,13 @@ void http_peers_sweep(struct http *h);
 void http_peers_free(struct http *h);
 size_t http_n_unread(const struct http *h);
 
+/* http_api.c */
+#define HTTP_COMMAND_MAX 1200
+/* The admin socket's command that answers this path below /api/. False: there
+ * is no such path. */
+bool http_api_command(struct governor *g, const struct evhttp_uri *uri,
+    char line[HTTP_COMMAND_MAX]);
+
 /* http_job.c */
 /* One of them. `line` is a command of the admin socket that only reads. */
 void http_job_metrics(struct http *h, struct evhttp_request *request);

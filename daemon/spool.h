@@ -66,6 +66,9 @@ struct spool_rcpt {
  * under a key, written in the commit of the request that brings them.
  */
 #define SPOOL_FACT_KEY_MAX 500
+/* Facts whose key begins so are an archive: there are many, and nobody needs
+ * them at the start. */
+#define SPOOL_FACT_ARCHIVE 'h'
 struct spool_fact {
 	struct spool_fact *next;
 	uint32_t key_len, value_len;
@@ -133,7 +136,8 @@ struct spool *spool_open(const struct conf *conf, const struct spool_ops *ops,
 /* Calls ops.added for every stored delivery in order of arrival; before
  * spool_start(). */
 int spool_scan(struct spool *spool, struct err *err_out);
-/* Every fact in the order of keys; before spool_start(). The bytes are lent. */
+/* Every fact but the archive, in the order of keys; before spool_start(). The
+ * bytes are lent. */
 int spool_facts_each(struct spool *spool,
     void (*each)(const void *key, size_t key_len, const void *value,
 	size_t value_len, void *arg),

@@ -32,21 +32,37 @@ facts_put(struct turn *t, const struct spool_fact *list)
 	return rc;
 }
 
+static bool
+is_archived(const MDB_val *key)
+{
+	return *(const char *)key->mv_data == SPOOL_FACT_ARCHIVE;
+}
+
+/* Steps over the archive in one go: it may be ten times all the rest. */
 static int
 walk(MDB_txn *txn, MDB_dbi dbi,
     void (*each)(const void *key, size_t key_len, const void *value,
 	size_t value_len, void *arg),
     void *arg)
 {
+	char behind = SPOOL_FACT_ARCHIVE + 1;
+	MDB_cursor_op op = MDB_FIRST;
 	MDB_cursor *c;
 	MDB_val key, value;
 	int rc = mdb_cursor_open(txn, dbi, &c);
 
 	if (rc != 0)
 		return rc;
-	while ((rc = mdb_cursor_get(c, &key, &value, MDB_NEXT)) == 0)
-		each(key.mv_data, key.mv_size, value.mv_data, value.mv_size,
-		    arg);
+	while ((rc = mdb_cursor_get(c, &key, &value, op)) == 0) {
+		op = MDB_NEXT;
+		if (!is_archived(&key)) {
+			each(key.mv_data, key.mv_size, value.mv_data,
+			    value.mv_size, arg);
+			continue;
+		}
+		key = (MDB_val){ 1, &behind };
+		op = MDB_SET_RANGE;
+	}
 	mdb_cursor_close(c);
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }

@@ -3,6 +3,7 @@
 refused, and that whoever looks can't stand in the way of the mail."""
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import time
 import unittest
 
-from harness import Flyball, Peer, wait_until
+from harness import FLYBALLCTL, Flyball, Peer, wait_until
 
 CONFIG = """
 daemon:
@@ -134,6 +135,41 @@ class Http(unittest.TestCase):
             send(f.port, "good@gmail.com")
             held = ("flyball_lane_held_by", lane("gmail", more=',gate="pause"'))
             wait_until(lambda: held in metrics(f.port2), what="the pause")
+
+    def test_api_says_what_the_admin_socket_says(self):
+        with Peer() as peer, self.daemon(peer) as f:
+            send(f.port, "a@gmail.com", "b@example.net")
+            wait_until(lambda: len(peer.messages) == 2, what="the mail")
+            get = lambda path: json.loads(ask(f.port2, path)[2])
+            self.assertEqual(get("/api/status")["pid"], f.ctl("status")["pid"])
+            self.assertEqual({l["lane"] for l in get("/api/lanes")}, {l["lane"] for l in f.ctl("lanes")})
+            self.assertEqual(get("/api/lanes/ip-a/gmail")["lane"], "ip-a/gmail")
+            self.assertEqual(get("/api/plans"), f.ctl("plans"))
+            self.assertEqual(ask(f.port2, "/api/lanes")[1]["content-type"], "application/json")
+            for path in ("/api/lanes/ip-a/nobody", "/api/lanes/ip-a/nobody/history", "/api/drain", "/api/pause", "/api/plans/nothing"):
+                self.assertEqual((path, ask(f.port2, path)[0]), (path, 404))
+
+    def test_history_survives(self):
+        replies = {"rcpt": lambda s, a: '550-5.1.1 "No"\r\n550 5.1.1 such user' if "bad" in a else "250 ok"}
+        with Peer(replies) as peer, self.daemon(peer) as f:
+            points = lambda since="1h": json.loads(ask(f.port2, "/api/lanes/ip-a/gmail/history?since=" + since)[2])["points"]
+            total = lambda key, since="1h": sum(p[key] for p in points(since))
+            send(f.port, "good@gmail.com", "bad@gmail.com")
+            wait_until(lambda: total("bounced") == 1, what="the bounce")
+            self.assertEqual((total("accepted"), total("delivered")), (2, 1))
+            self.assertEqual([p["refused"] for p in points() if p["refused"]], [{"bad-mailbox": 1}])
+            f.stop()
+            f.start()
+            self.assertEqual((total("accepted"), total("delivered"), total("bounced")), (2, 1, 1))
+            self.assertIn('550-5.1.1 "No"\n550 5.1.1 such user', [p["reply"] for p in points()])
+            send(f.port, "good@gmail.com")
+            wait_until(lambda: total("delivered") == 2, what="the second one")
+            f.stop()
+            f.start()
+            for since in ("1h", "10d"):
+                self.assertEqual((since, total("accepted", since), total("delivered", since)), (since, 3, 2))
+            shown = subprocess.run([FLYBALLCTL, "-s", f.socket, "history", "ip-a/gmail"], capture_output=True, text=True).stdout
+            self.assertIn("bad-mailbox 1", shown)
 
     @unittest.skipUnless(shutil.which("promtool"), "there is no promtool (Debian's prometheus)")
     def test_promtool_has_nothing_to_say(self):

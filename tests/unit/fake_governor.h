@@ -306,7 +306,7 @@ fake_start(struct governor *g)
 	g->s = sched_new(&g->f.conf, 1);
 	g->suppressions = suppression_list_new(NULL);
 	g->base = event_base_new();
-	g->history = history_new();
+	g->history = history_new(NULL);
 	g->events = event_log_open("", NULL);
 	g->follower = event_log_follow(g->events, fake_keep_line, g);
 }

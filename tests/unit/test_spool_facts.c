@@ -179,6 +179,37 @@ test_read_while_it_runs(void **state)
 	spool_close(spool);
 }
 
+/* The archive is stepped over at the start, and what is behind it isn't. */
+static void
+test_archive_is_left_out(void **state)
+{
+	struct spool *spool = open_and_start();
+	struct strbuf text = { 0 };
+	struct err err;
+	struct spool_reader *r = spool_reader_new(spool, &err);
+
+	(void)state;
+	put(spool, "h1", "1");
+	put(spool, "h2", "2");
+	put(spool, "i", "3");
+	await_committed(3);
+	assert_int_equal(spool_facts_read(r, "h", 1, on_fact_until, &text,
+			     &err),
+	    0);
+	assert_string_equal(text.data, "h1=1;h2=2;");
+	strbuf_fini(&text);
+	spool_reader_free(r);
+	spool_stop(spool);
+	spool_close(spool);
+	assert_facts("b=three;c=;i=3;");
+	spool = open_and_start();
+	put(spool, "i", NULL);
+	await_committed(1);
+	spool_stop(spool);
+	spool_close(spool);
+	assert_facts("b=three;c=;"); /* it ends with the archive */
+}
+
 static int
 failing_commit(MDB_txn *txn)
 {
@@ -239,6 +270,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kept_replaced_and_removed),
 		cmocka_unit_test(test_read_while_it_runs),
+		cmocka_unit_test(test_archive_is_left_out),
 		cmocka_unit_test(test_not_given_up),
 	};
 
