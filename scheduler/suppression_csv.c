@@ -26,7 +26,9 @@
 static void
 add_field(struct strbuf *out, const char *field)
 {
-	if (strpbrk(field, "\",\r\n") == NULL) {
+	/* A line that begins with "#" is a comment, and an address may. */
+	if (strpbrk(field, "\",\r\n") == NULL &&
+	    strspn(field, "# \t") == 0) {
 		strbuf_adds(out, field);
 		return;
 	}

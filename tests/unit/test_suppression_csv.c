@@ -138,6 +138,8 @@ what_is_written_reads_back(void **state)
 		    20000 * DAY, 20090 * DAY },
 		{ "\"a,b\"@b.example", SUPPRESSION_SOFT,
 		    "452-4.2.2 full\n452 x", 20000 * DAY, INT64_MAX },
+		{ "#3@b.example", SUPPRESSION_MANUAL, "", 20000 * DAY,
+		    INT64_MAX },
 	};
 	struct strbuf csv = { 0 }, text = { 0 }, line = { 0 };
 	struct suppression_import done;
@@ -147,10 +149,11 @@ what_is_written_reads_back(void **state)
 	for (size_t i = 0; i < N_OF(rows); i++)
 		suppression_csv_add(&csv, &rows[i]);
 	suppression_csv_read(csv.data, csv.len, NOW, 0, to_text, &text, &done);
-	assert_int_equal(done.n_added, 2);
+	assert_int_equal(done.n_added, 3);
 	assert_string_equal(text.data,
 	    "a@b.example|hard|550 5.1.1 no, \"really\"|20000|20090\n"
-	    "\"a,b\"@b.example|soft|452-4.2.2 full\n452 x|20000|-1\n");
+	    "\"a,b\"@b.example|soft|452-4.2.2 full\n452 x|20000|-1\n"
+	    "#3@b.example|manual||20000|-1\n");
 	for (size_t i = 0; i < N_OF(rows); i++) {
 		struct suppression_entry e = { 0 };
 
