@@ -34,7 +34,7 @@ ask_plan(const struct gate_ask *ask, struct quota_entry *e)
 	if (e == NULL || !e->quota.has_plan || is_asleep(ask, &e->quota))
 		return (struct quota_permit){ .room = INT64_MAX,
 			.utc_us = utc_us };
-	return quota_ask_plan(&e->quota, utc_us);
+	return quota_ask_plan(&e->quota, ask->flow != NULL, utc_us);
 }
 
 static int64_t
@@ -166,7 +166,8 @@ domain_opens(const struct flow *f)
 
 	if (f->gate == NULL || f->gate->quota == NULL)
 		return INT64_MIN;
-	p = quota_ask_plan(&f->gate->quota->quota, sched_utc_now(f->gate->s));
+	p = quota_ask_plan(&f->gate->quota->quota, false,
+	    sched_utc_now(f->gate->s));
 	return p.room > 0 ? INT64_MIN : sched_mono(f->gate->s, p.utc_us);
 }
 
@@ -219,7 +220,8 @@ PLAN_ROW_FUNCTIONS(domain, domain_quota(ask))
 static struct quota_permit
 ask_guard(const struct gate_ask *ask)
 {
-	return quota_ask_guard(&ask->lane->quota->quota, sched_utc_now(ask->s));
+	return quota_ask_guard(&ask->lane->quota->quota, ask->flow != NULL,
+	    sched_utc_now(ask->s));
 }
 
 int64_t
@@ -245,7 +247,10 @@ guard_say(const struct gate_ask *ask, struct gate_view *view)
 
 	if (q->guard == NULL)
 		return;
-	if (p.hold == QUOTA_GUARD)
+	if (p.hold == QUOTA_DISK)
+		SAY(view, "%s waits until its day's count is on disk",
+		    ask->lane->name);
+	else if (p.hold == QUOTA_GUARD)
 		SAY(view,
 		    "%s has sent the %lld that the spike guard allows today "
 		    "(its greatest day lately had %lld); goes on in %s",

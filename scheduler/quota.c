@@ -179,14 +179,24 @@ reserve(struct quota *q)
 	ledger_set(&q->ledger, q->day, LEDGER_RESERVED, q->asked);
 }
 
+bool
+quota_is_waiting(const struct quota *q)
+{
+	return q->asked_day == q->day &&
+	    (q->granted_day != q->day || q->granted < q->asked);
+}
+
 static struct quota_permit
-from_disk(struct quota *q, struct quota_permit p)
+from_disk(struct quota *q, bool has_mail, struct quota_permit p)
 {
 	int64_t granted, room;
 
 	if (!q->must_persist || p.room == 0 || limit_of(q) == INT64_MAX)
 		return p;
-	reserve(q);
+	if (has_mail)
+		reserve(q);
+	else if (!quota_is_waiting(q))
+		return p; /* the next one would only ask */
 	granted = q->granted_day == q->day ? q->granted : 0;
 	room = granted - charged(q);
 	if (room <= 0)
@@ -195,13 +205,6 @@ from_disk(struct quota *q, struct quota_permit p)
 	if (room < p.room)
 		p.room = room;
 	return p;
-}
-
-bool
-quota_is_waiting(const struct quota *q)
-{
-	return q->asked_day == q->day &&
-	    (q->granted_day != q->day || q->granted < q->asked);
 }
 
 void
@@ -271,7 +274,7 @@ open_permit(int64_t utc_us)
 }
 
 struct quota_permit
-quota_ask_plan(struct quota *q, int64_t utc_us)
+quota_ask_plan(struct quota *q, bool has_mail, int64_t utc_us)
 {
 	struct warmup_permit w;
 
@@ -283,7 +286,7 @@ quota_ask_plan(struct quota *q, int64_t utc_us)
 		return (struct quota_permit){ .hold = QUOTA_PLAN,
 			.plan_hold = w.hold,
 			.utc_us = w.utc_us };
-	return from_disk(q,
+	return from_disk(q, has_mail,
 	    (struct quota_permit){ .room = w.room, .utc_us = utc_us });
 }
 
@@ -303,7 +306,7 @@ guard_cap(struct quota *q, int64_t utc_us)
 }
 
 struct quota_permit
-quota_ask_guard(struct quota *q, int64_t utc_us)
+quota_ask_guard(struct quota *q, bool has_mail, int64_t utc_us)
 {
 	int64_t left;
 
@@ -316,7 +319,7 @@ quota_ask_guard(struct quota *q, int64_t utc_us)
 	if (left <= 0)
 		return (struct quota_permit){ .hold = QUOTA_GUARD,
 			.utc_us = q->end_us };
-	return from_disk(q,
+	return from_disk(q, has_mail,
 	    (struct quota_permit){ .room = left, .utc_us = utc_us });
 }
 
@@ -361,14 +364,6 @@ quota_give_back(struct quota *q, int64_t n, int64_t left_utc_us)
 		warmup_give_back(&q->warmup, day, n);
 	else
 		ledger_add(&q->ledger, day, LEDGER_CHARGED, -n);
-}
-
-bool
-quota_is_spent(struct quota *q, int64_t utc_us)
-{
-	struct quota_permit p = quota_ask_plan(q, utc_us);
-
-	return p.hold == QUOTA_PLAN && p.plan_hold != WARMUP_PACE;
 }
 
 int64_t

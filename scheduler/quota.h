@@ -65,8 +65,11 @@ struct quota_permit {
 };
 /* Looks at modes: what is in shadow doesn't hold. Each asks only one of them,
  * as they are gates of their own. */
-struct quota_permit quota_ask_plan(struct quota *q, int64_t utc_us);
-struct quota_permit quota_ask_guard(struct quota *q, int64_t utc_us);
+/* Without mail at hand (a look) nothing is reserved. */
+struct quota_permit quota_ask_plan(struct quota *q, bool has_mail,
+    int64_t utc_us);
+struct quota_permit quota_ask_guard(struct quota *q, bool has_mail,
+    int64_t utc_us);
 /* n leave now. */
 void quota_charge(struct quota *q, int64_t n, int64_t utc_us);
 /* n that left at left_utc_us weren't attempted. */
@@ -82,9 +85,6 @@ void quota_facts(struct quota *q, const struct quota_facts *facts,
 void quota_note(struct quota *q, enum ledger_fact fact, int64_t n,
     int64_t utc_us);
 
-/* Is there nothing more for today, or does the plan hold for longer than its
- * pace? Then mail may take another way. */
-bool quota_is_spent(struct quota *q, int64_t utc_us);
 int64_t quota_left(const struct quota *q);   /* today, by plan and guard */
 bool quota_is_shadow(const struct quota *q); /* its plan */
 

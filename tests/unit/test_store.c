@@ -115,6 +115,14 @@ a_permit_waits_for_its_count_to_be_stored(void **state)
 	pw_init(&pw);
 	pw_start(&pw, NULL, "2026-11-24");
 	sched_restored(pw.w.s, pw.w.now_us);
+	/* a look reserves nothing and holds nothing */
+	assert_string_equal(pw_why(&pw, "ip-a/gmail", GATE_PLAN), "");
+	sched_rate_override(pw.w.s, "ip-a/gmail", NULL, 0, INT64_MAX,
+	    pw.w.now_us, NULL);
+	assert_int_equal(world_lane(&pw.w, "ip-a/gmail").gate, GATE_NONE);
+	assert_int_equal(quotas_find(pw.w.s, QUOTA_LANE, "ip-a/gmail")
+			     ->quota.ledger.n,
+	    0);
 	pw_add_of(&pw, "news", "", 100, 1);
 	assert_false(sched_wants_save(pw.w.s));
 	world_wait(&pw.w, GATE_PLAN);
@@ -284,6 +292,7 @@ plans_pauses_and_lists_come_back(void **state)
 	assert_string_equal(pw_why(&pw, "ip-a/gmail", GATE_SENDER), "");
 	world_resume(&pw.w, PAUSE_STREAM, "news");
 	world_resume(&pw.w, PAUSE_SENDER, "bad.example");
+	assert_int_equal(pw_run(&pw, SEC), 0); /* it asks for its count */
 	disk_save(&d, pw.w.s);
 	disk_commit(&d, &pw);
 	assert_int_equal(pw_run(&pw, SEC), 2);
