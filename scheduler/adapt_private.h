@@ -13,7 +13,7 @@
 #define TOLERATED_PERMILLE 200 /* refused, in a slow lane, is still chance */
 #define FIRST_PERMILLE	   600 /* of what a first burst shows */
 #define WAIT_FIRST	   4   /* x recover.every: the first wait for a probe */
-#define WAIT_MOST	   12  /* x recover.every: and the longest */
+#define WAIT_MOST	   8   /* x recover.every: and the longest */
 #define STEP_ANSWERS	   3   /* that a step must bring */
 #define GENTLE_PERMILLE	   1300 /* of the limit, while it may be a burst */
 #define FAR_PERMILLE	   1500 /* of the limit: it has moved for certain */
