@@ -27,7 +27,7 @@ suppression: {action: off}
 adapt: {floor: 20/s, react: {hold: 200ms}, recover: {every: 100ms}, suspend: {for: 200ms, max: 200ms}}
 providers:
   gmail: {rate: 500/s, connections: 8, messages_per_connection: 30}
-  yahoo: {rate: 500/s, connections: 8}
+  yahoo: {rate: 500/s, connections: 8, messages_per_connection: 7}
   other: {rate: 500/s, connections: 8}
 routes:
   a: {next_hop: "127.0.0.1:%d", tls: none, connections: 12, backoff: {first: 100ms, max: 300ms},
