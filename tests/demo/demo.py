@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
@@ -194,6 +195,18 @@ def provider_ports(provider):
     raise RuntimeError("the demonstration provider doesn't listen")
 
 
+def web_pages(port):
+    """What there is to look at with a browser."""
+    found = []
+    for path, what in (("/", "dashboard"), ("/metrics", "metrics")):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
+                found.append(f"{what}: http://127.0.0.1:{port}{path}")
+        except OSError:
+            pass
+    return found
+
+
 def watch(admin, view, injectors, stop):
     start = last = time.monotonic()
     pace = 1.0 if view.is_live else 3.0
@@ -241,10 +254,8 @@ def main():
         with Flyball(configuration(provider_ports(provider))) as flyball:
             admin = Admin(flyball.socket)
             print(f"mail goes in at 127.0.0.1:{flyball.port}; in another terminal try\n"
-                  f"  {os.path.relpath(FLYBALLCTL)} -s {flyball.socket} why ip-a/gmail\n")
-            http = admin("status").get("http")
-            if http:
-                print(f"dashboard: http://{http}/\n")
+                  f"  {os.path.relpath(FLYBALLCTL)} -s {flyball.socket} why ip-a/gmail")
+            print("\n".join(web_pages(flyball.port2)) + "\n")
             stop = threading.Event()
             injectors = [Injector(flyball.port, stop, *row) for row in TRAFFIC]
             for i in injectors:
