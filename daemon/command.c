@@ -39,6 +39,7 @@ static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_PAUSE] = command_pause,
 	[COMMAND_RESUME] = command_resume,
 	[COMMAND_RATE] = command_rate,
+	[COMMAND_CONNECTIONS] = command_connections,
 	[COMMAND_FORGET] = command_forget,
 	[COMMAND_RETRY] = command_retry,
 	[COMMAND_BOUNCE] = command_bounce,

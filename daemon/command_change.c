@@ -165,6 +165,59 @@ command_rate(struct command *c)
 	return 0;
 }
 
+/* ---- connections ---- */
+
+#define CONNECTIONS_MOST 100000
+
+/* "auto" is 0. */
+static int
+take_connections(struct command *c, unsigned *n_out)
+{
+	char *end;
+	long n;
+
+	if (c->n_args != 2)
+		return command_misused(c, "a lane and a number, or auto");
+	*n_out = 0;
+	if (strcmp(c->args[1], "auto") == 0)
+		return 0;
+	n = strtol(c->args[1], &end, 10);
+	if (*c->args[1] < '0' || *c->args[1] > '9' || *end != '\0' || n < 1 ||
+	    n > CONNECTIONS_MOST)
+		return command_misused(c,
+		    "connections are 1..%d or auto, not \"%.40s\"",
+		    CONNECTIONS_MOST, c->args[1]);
+	*n_out = (unsigned)n;
+	return 0;
+}
+
+int
+command_connections(struct command *c)
+{
+	struct sched *s = governor_sched(c->g);
+	int64_t until_us;
+	struct lane_view l;
+	unsigned n = 0;
+
+	if (command_take_options(c, &until_us) < 0 ||
+	    take_connections(c, &n) < 0)
+		return -1;
+	if (n == 0 && until_us != INT64_MAX)
+		return command_misused(c, "auto takes no duration");
+	if (sched_connections_override(s, c->args[0], n, until_us, c->now_us,
+		&c->err) < 0)
+		return -1;
+	command_changed(c);
+	if (!sched_lane_get(s, c->args[0], c->now_us, &l))
+		return command_no_such_lane(c, c->args[0]);
+	answer_open(&c->out, NULL, '{');
+	answer_str(&c->out, "lane", l.name);
+	answer_bool(&c->out, "is_overridden", l.connections_are_overridden);
+	answer_int(&c->out, "connections", l.connections);
+	answer_close(&c->out, '}');
+	return 0;
+}
+
 /* ---- forget ---- */
 
 int

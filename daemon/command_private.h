@@ -124,6 +124,7 @@ int command_message(struct command *c);
 int command_pause(struct command *c);
 int command_resume(struct command *c);
 int command_rate(struct command *c);
+int command_connections(struct command *c);
 int command_forget(struct command *c);
 /* command_select.c */
 int command_retry(struct command *c);

@@ -198,7 +198,10 @@ show_override(const struct override_view *o, void *arg)
 
 	answer_open(&c->out, NULL, '{');
 	answer_str(&c->out, "lane", o->lane);
-	command_show_rates(c, "rates", o->rates, o->n_rates);
+	if (o->n_rates > 0)
+		command_show_rates(c, "rates", o->rates, o->n_rates);
+	else
+		answer_int(&c->out, "connections", o->connections);
 	show_until(c, o->since_us, o->until_us);
 	answer_close(&c->out, '}');
 }

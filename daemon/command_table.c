@@ -205,6 +205,18 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 2,
 	    .max_args = -1,
 	},
+	[COMMAND_CONNECTIONS] = {
+	    .name = "connections",
+	    .usage = "LANE auto|N [for DURATION] [because TEXT]",
+	    .summary = "set how many connections a lane may have",
+	    .doc = "Takes the place of the configured number at once; "
+		   "connections over it finish what they do. With auto, or "
+		   "when the time is over, the configuration's holds again.",
+	    .example = "connections ip-a/gmail 2 for 1h",
+	    .role = ROLE_CHANGE,
+	    .min_args = 2,
+	    .max_args = -1,
+	},
 	[COMMAND_FORGET] = {
 	    .name = "forget",
 	    .usage = "LANE [because TEXT]",

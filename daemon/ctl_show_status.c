@@ -106,11 +106,15 @@ show_by_hand(const struct ctl *ctl, const json_t *r)
 	}
 	json_array_foreach(json_object_get(r, "overrides"), i, one)
 	{
-		table_cell(t, YELLOW, "rate");
+		const char *what = json_object_get(one, "rates") != NULL
+		    ? "rates"
+		    : "connections";
+
+		table_cell(t, YELLOW, what);
 		ctl_cell(t, PLAIN, one, "lane");
 		ctl_cell(t, PLAIN, one, "age_ms");
 		ctl_cell(t, PLAIN, one, "remaining_ms");
-		ctl_cell(t, PLAIN, one, "rates");
+		ctl_cell(t, PLAIN, one, what);
 	}
 	if (table_n_rows(t) > 0)
 		putchar('\n');

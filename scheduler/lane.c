@@ -146,10 +146,13 @@ lane_limit(struct sched *s, struct lane *l)
 	if (l->route->conf == NULL || l->dest->provider->conf == NULL)
 		return; /* only its deliveries in flight are left */
 	l->limits = conf_lane_limits(l->route->conf, l->dest->provider->conf);
-	if (l->override != NULL) {
-		l->limits.rates = l->override->rates;
+	if (l->overrides[OVERRIDE_RATES] != NULL) {
+		l->limits.rates = l->overrides[OVERRIDE_RATES]->rates;
 		l->limits.burst = 0;
 	}
+	if (l->overrides[OVERRIDE_CONNECTIONS] != NULL)
+		l->limits.connections =
+		    l->overrides[OVERRIDE_CONNECTIONS]->connections;
 	if (l->state == LANE_NEW)
 		bucket_set_init(&l->buckets, &l->limits.rates, l->limits.burst,
 		    s->now_us);
@@ -253,7 +256,7 @@ lane_is_droppable(const struct lane *l)
 		return false;
 	if (l->route->is_gone || l->dest->provider->is_gone)
 		return true;
-	return l->dest->provider->is_other && l->override == NULL &&
+	return l->dest->provider->is_other && !override_is_set(l) &&
 	    l->pause == NULL;
 }
 

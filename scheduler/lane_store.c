@@ -316,10 +316,11 @@ pause_restore(struct sched *s, const char *key, const char *value,
 }
 
 static int
-override_restore(struct sched *s, const char *name, const char *value,
+rates_restore(struct sched *s, const char *name, const char *value,
     int64_t offset_us)
 {
-	struct rate rates[CONF_RATES_MAX];
+	struct override what = { .kind = OVERRIDE_RATES };
+	struct rate *rates = what.rates.v;
 	struct fields f;
 	int64_t n;
 
@@ -338,11 +339,50 @@ override_restore(struct sched *s, const char *name, const char *value,
 		    (rates[i].count == 0) != (rates[i].window_us == 0))
 			return -1;
 	}
-	if (until_of(f.v[2], offset_us) <= s->now_us ||
-	    override_put(s, name, rates, (size_t)n, f.v[1] - offset_us,
-		until_of(f.v[2], offset_us), NULL) < 0)
+	what.rates.n = (size_t)n;
+	what.since_us = f.v[1] - offset_us;
+	what.until_us = until_of(f.v[2], offset_us);
+	if (what.until_us <= s->now_us ||
+	    override_put(s, name, &what, NULL) < 0)
 		forget_key(s, "rate", name);
 	return 0;
+}
+
+static int
+connections_restore(struct sched *s, const char *name, const char *value,
+    int64_t offset_us)
+{
+	struct override what = { .kind = OVERRIDE_CONNECTIONS };
+	struct fields f;
+
+	if (!fields_read(&f, value, 4) || !is_within(f.v[1], 0, UTC_MOST) ||
+	    !is_within(f.v[2], FOREVER, UTC_MOST) ||
+	    !is_within(f.v[3], 1, 1000000))
+		return -1;
+	what.since_us = f.v[1] - offset_us;
+	what.until_us = until_of(f.v[2], offset_us);
+	what.connections = (unsigned)f.v[3];
+	if (what.until_us <= s->now_us ||
+	    override_put(s, name, &what, NULL) < 0)
+		forget_key(s, "lane-connections", name);
+	return 0;
+}
+
+static void
+override_format(const struct override *o, int64_t offset_us,
+    struct strbuf *value)
+{
+	strbuf_reset(value);
+	strbuf_addf(value, "%d %" PRId64 " %" PRId64, VERSION,
+	    o->since_us + offset_us, utc_of(o->until_us, offset_us));
+	if (o->kind == OVERRIDE_CONNECTIONS) {
+		strbuf_addf(value, " %u", o->connections);
+		return;
+	}
+	strbuf_addf(value, " %zu", o->rates.n);
+	for (size_t i = 0; i < o->rates.n; i++)
+		strbuf_addf(value, " %" PRId64 " %" PRId64, o->rates.v[i].count,
+		    o->rates.v[i].window_us);
 }
 
 static void
@@ -359,18 +399,16 @@ operator_save(struct sched *s, int64_t offset_us, struct strbuf *key,
 		    p->because);
 		put(key->data, value->data, arg);
 	}
-	for (const struct override *o = s->overrides; o; o = o->hh.next) {
-		strbuf_reset(key);
-		strbuf_addf(key, "rate %s", o->lane);
-		strbuf_reset(value);
-		strbuf_addf(value, "%d %" PRId64 " %" PRId64 " %zu", VERSION,
-		    o->since_us + offset_us, utc_of(o->until_us, offset_us),
-		    o->rates.n);
-		for (size_t i = 0; i < o->rates.n; i++)
-			strbuf_addf(value, " %" PRId64 " %" PRId64,
-			    o->rates.v[i].count, o->rates.v[i].window_us);
-		put(key->data, value->data, arg);
-	}
+	for (enum override_kind k = 0; k < OVERRIDE_KINDS; k++)
+		for (const struct override *o = s->overrides[k]; o;
+		     o = o->hh.next) {
+			strbuf_reset(key);
+			strbuf_addf(key, "%s %s",
+			    k == OVERRIDE_RATES ? "rate" : "lane-connections",
+			    o->lane);
+			override_format(o, offset_us, value);
+			put(key->data, value->data, arg);
+		}
 }
 
 /* ---- all of it ---- */
@@ -382,7 +420,8 @@ static const struct {
 } records[] = {
 	{ "adapt ", lane_restore },
 	{ "connections ", route_restore },
-	{ "rate ", override_restore },
+	{ "rate ", rates_restore },
+	{ "lane-connections ", connections_restore },
 	{ "pause ", pause_restore },
 };
 

@@ -229,6 +229,10 @@ int sched_resume(struct sched *s, enum pause_kind kind, const char *name,
 int sched_rate_override(struct sched *s, const char *lane,
     const struct rate *rates, size_t n_rates, int64_t until_us, int64_t now_us,
     struct err *err_out);
+/* Likewise its connections; 0 = back to automatic. */
+int sched_connections_override(struct sched *s, const char *lane,
+    unsigned connections, int64_t until_us, int64_t now_us,
+    struct err *err_out);
 /* Due now, whatever its retry time; 0 when not queued or in flight. */
 bool sched_retry_now(struct sched *s, uint64_t message, uint32_t number,
     int64_t now_us);
@@ -316,6 +320,7 @@ struct lane_view {
 	size_t n_rates;
 	bool is_overridden;
 	int64_t override_until_us;
+	bool connections_are_overridden;
 	int64_t tokens; /* that could leave now, all windows; INT64_MAX: any */
 	unsigned in_flight;
 	bool has_log;	     /* the next hop's log is read */
@@ -422,8 +427,9 @@ void sched_pauses_each(struct sched *s,
 
 struct override_view {
 	const char *lane;
-	const struct rate *rates;
+	const struct rate *rates; /* n_rates 0: of its connections */
 	size_t n_rates;
+	unsigned connections;
 	int64_t since_us, until_us; /* until: INT64_MAX = until taken back */
 };
 /* Those too whose lane isn't there at the moment. */

@@ -165,7 +165,7 @@ struct lane {
 	struct conf_limit_set limits; /* rates: in force */
 	struct bucket_set buckets;
 	int64_t most; /* recipients in one transaction */
-	struct override *override;
+	struct override *overrides[2]; /* by kind; NULL: none */
 	struct pause *pause;
 	unsigned in_flight;
 	unsigned n_flows; /* at home here */
@@ -197,10 +197,15 @@ struct pause {
 	struct timer timer;
 };
 
+enum override_kind { OVERRIDE_RATES, OVERRIDE_CONNECTIONS };
+#define OVERRIDE_KINDS 2
+
 struct override {
 	UT_hash_handle hh;
 	char *lane;
+	enum override_kind kind;
 	struct conf_rates rates;
+	unsigned connections;
 	int64_t since_us, until_us;
 	struct timer timer;
 };
@@ -233,7 +238,7 @@ struct sched {
 	uint64_t ticket; /* of the last save */
 	int64_t swept_us; /* quotas */
 	struct pause *pauses;
-	struct override *overrides;
+	struct override *overrides[OVERRIDE_KINDS]; /* by lane */
 	struct sched_cursor *cursors;
 	struct change *changes;	    /* not told yet */
 	struct change *change_told; /* last */
@@ -371,10 +376,12 @@ void pause_began(struct sched *s, const char *key, int64_t since_us);
 
 /* ---- override.c ---- */
 void override_bind_lane(struct sched *s, struct lane *l);
+bool override_is_set(const struct lane *l); /* of any kind */
 void overrides_free(struct sched *s);
-/* n_rates 0: back to automatic. */
-int override_put(struct sched *s, const char *lane, const struct rate *rates,
-    size_t n_rates, int64_t since_us, int64_t until_us, struct err *err_out);
+/* What of `what` its kind says is copied; no rates or 0 connections: back to
+ * automatic. */
+int override_put(struct sched *s, const char *lane, const struct override *what,
+    struct err *err_out);
 
 /* ---- verdict.c ---- */
 void lane_count(struct lane *l, const struct verdict *v, int64_t now_us);

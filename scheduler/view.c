@@ -122,21 +122,24 @@ view_day(struct sched *s, struct lane *l, struct lane_view *view)
 	view->plan_state = warmup_state_name(&q->warmup);
 	view->plan_stage = q->warmup.st.stage + 1;
 	if (q->warmup.st.day != WARMUP_NO_DAY)
-		view->plan_day =
-		    q->warmup.st.day - q->warmup.st.first_day + 1;
+		view->plan_day = q->warmup.st.day - q->warmup.st.first_day + 1;
 }
 
 static void
 view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 {
+	const struct override *o = l->overrides[OVERRIDE_RATES];
+
 	*view = (struct lane_view){
 		.name = l->name,
 		.route = l->route->name,
 		.provider = l->dest->provider->name,
 		.site = l->dest->site,
 		.n_rates = l->limits.rates.n,
-		.is_overridden = l->override != NULL,
-		.override_until_us = l->override ? l->override->until_us : 0,
+		.is_overridden = o != NULL,
+		.override_until_us = o != NULL ? o->until_us : 0,
+		.connections_are_overridden =
+		    l->overrides[OVERRIDE_CONNECTIONS] != NULL,
 		.tokens = bucket_set_available(&l->buckets, s->now_us),
 		.in_flight = l->in_flight,
 		.has_log = l->route->log != NULL,

@@ -249,6 +249,9 @@ the_operators_words_are_kept(void **state)
 	assert_int_equal(sched_rate_override(w.s, "ip-b/yahoo", rates, 1,
 			     w.now_us + 60 * SEC, w.now_us, NULL),
 	    0);
+	assert_int_equal(sched_connections_override(w.s, "ip-b/gmail", 3,
+			     INT64_MAX, w.now_us, NULL),
+	    0);
 	world_pause(&w, PAUSE_ROUTE, "ip-b", INT64_MAX);
 	world_pause(&w, PAUSE_PROVIDER, "yahoo", w.now_us + 7200 * SEC);
 	world_pause(&w, PAUSE_LANE, "ip-a/other:a.example",
@@ -266,6 +269,9 @@ the_operators_words_are_kept(void **state)
 	assert_int_equal(l.rates[1].window_us, 3600 * SEC);
 	assert_in_range(l.override_until_us, w.now_us + 3500 * SEC,
 	    w.now_us + 3600 * SEC);
+	l = world_lane(&w, "ip-b/gmail");
+	assert_true(l.connections_are_overridden);
+	assert_int_equal(l.connections_configured, 3);
 	l = world_lane(&w, "ip-a/yahoo");
 	assert_int_equal(l.gate, GATE_PAUSE);
 	assert_string_equal(l.because, "a test");

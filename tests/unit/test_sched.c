@@ -450,6 +450,36 @@ an_override_keeps_what_was_spent(void **state)
 }
 
 static void
+connections_may_be_set_by_hand(void **state)
+{
+	struct world w;
+	int64_t start_us;
+
+	(void)state;
+	with_gmail(&w, 20, SEC);
+	world_start(&w);
+	start_us = w.now_us;
+	assert_int_equal(sched_connections_override(w.s, "ip-a/gmail", 1,
+			     start_us + 600 * SEC, w.now_us, NULL),
+	    0);
+	assert_true(world_lane(&w, "ip-a/gmail").connections_are_overridden);
+	assert_false(world_lane(&w, "ip-a/gmail").is_overridden);
+	world_add(&w, "default", "gmail", 1);
+	world_add(&w, "default", "gmail", 1);
+	world_dispatch(&w, 1);
+	w.now_us += 10 * SEC;
+	world_wait(&w, GATE_CONNECTIONS);
+	world_done(&w, 1, 1);
+	world_dispatch(&w, 2);
+	w.now_us = start_us + 600 * SEC;
+	assert_false(world_lane(&w, "ip-a/gmail").connections_are_overridden);
+	assert_int_equal(sched_connections_override(w.s, "ip-a/nobody", 1,
+			     INT64_MAX, w.now_us, NULL),
+	    -1);
+	world_end(&w);
+}
+
+static void
 an_override_needs_a_possible_lane(void **state)
 {
 	static const char *const bad[] = { "", "ip-a", "/", "ip-a/",
@@ -618,6 +648,7 @@ main(void)
 		cmocka_unit_test(a_deep_queue_of_one_lane_blocks_no_other),
 		cmocka_unit_test(an_override_holds_until_its_time),
 		cmocka_unit_test(an_override_keeps_what_was_spent),
+		cmocka_unit_test(connections_may_be_set_by_hand),
 		cmocka_unit_test(an_override_needs_a_possible_lane),
 		cmocka_unit_test(a_lane_keeps_to_its_connections),
 		cmocka_unit_test(a_route_keeps_to_its_connections),
