@@ -4,11 +4,8 @@
  * sync, then their answers in order (group commit). A request that fails by
  * itself (a limit, its own body file) is answered so and leaves the others
  * alone; when the transaction fails, no submission in it was accepted, and no
- * settlement in it is given up: forgetting one would send mail twice. It is
- * kept and tried again, with growing pauses, after the database was opened
- * anew (see store_reopen() for why).
- *
- * While the disk fails, submissions are refused at once.
+ * settlement in it is given up: forgetting one would send mail twice.
+ * spool_trouble.c has what happens then.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,11 +28,6 @@ struct spool_io spool_io = {
 /* What one transaction takes: it bounds its memory and everyone's wait. */
 #define TURN_REQUESTS_MAX 2048
 #define TURN_BYTES_MAX	  ((uint64_t)16 << 20)
-
-#define BACKOFF_FIRST_US ((int64_t)250000)
-#define BACKOFF_MAX_US	 ((int64_t)10000000)
-/* A failure so long after the last one begins anew with a short pause. */
-#define QUIET_US	 ((int64_t)60000000)
 
 #define MAP_GROWTH_BYTES ((size_t)64 << 20)
 
@@ -86,8 +78,8 @@ spool_answer(struct spool *spool, struct spool_request *q)
 		spool_request_free(q);
 }
 
-static void
-refuse(struct spool_request *q, enum spool_result result, const char *why)
+void
+spool_refuse(struct spool_request *q, enum spool_result result, const char *why)
 {
 	q->result = result;
 	q->envelope.id = 0;
@@ -120,12 +112,12 @@ has_room(struct turn *t, struct spool_request *q)
 	    body_is_over(q->body) ? no_room : limit_reached(t, bytes);
 
 	if (limit != NULL) {
-		refuse(q, SPOOL_FULL, limit);
+		spool_refuse(q, SPOOL_FULL, limit);
 		return false;
 	}
 	/* What went to a file was counted as it was written. */
 	if (!space_take(&t->spool->space, body_is_file(q->body) ? 0 : bytes)) {
-		refuse(q, SPOOL_FULL, no_room);
+		spool_refuse(q, SPOOL_FULL, no_room);
 		return false;
 	}
 	return true;
@@ -150,11 +142,12 @@ submit(struct turn *t, struct spool_request *q)
 	int rc;
 
 	if (!is_sound(q)) {
-		refuse(q, SPOOL_FAILED, "a message without deliveries");
+		spool_refuse(q, SPOOL_FAILED, "a message without deliveries");
 		return 0;
 	}
 	if (body_is_broken(q->body)) {
-		refuse(q, SPOOL_FAILED, "the content could not be written");
+		spool_refuse(q, SPOOL_FAILED,
+		    "the content could not be written");
 		return 0;
 	}
 	if (!has_room(t, q))
@@ -179,7 +172,7 @@ submit(struct turn *t, struct spool_request *q)
 
 /* ---- one transaction ---- */
 
-static void
+void
 turn_fini(struct turn *t)
 {
 	free(t->gone);
@@ -196,7 +189,7 @@ apply_all(struct turn *t, struct spool_request *list, bool is_full)
 		else if (q->kind == SPOOL_FACTS)
 			;
 		else if (is_full)
-			refuse(q, SPOOL_FULL, "the database is full");
+			spool_refuse(q, SPOOL_FULL, "the database is full");
 		else
 			rc = submit(t, q);
 		if (rc == 0)
@@ -250,31 +243,6 @@ book(struct spool *spool, const struct turn *t, size_t n_requests,
 		atomic_store(&spool->stats.commit_us_max, took_us);
 }
 
-/*
- * Nothing of a failed transaction may show. Where the commit itself failed,
- * the disk may have taken it all the same, so nothing is thrown away yet: see
- * resolve_doubt().
- */
-static void
-undo(struct spool *spool, const struct turn *t, struct spool_request *list)
-{
-	spool->store.id_ceiling = 0;
-	if (t->is_in_doubt)
-		spool->doubtful_txn = t->id;
-	for (struct spool_request *q = list; q != NULL; q = q->next) {
-		q->is_in_doubt = t->is_in_doubt;
-		if (!t->is_in_doubt) {
-			spool_added_free(q->added);
-			q->added = NULL;
-		} else if (q->kind == SPOOL_SUBMIT && q->envelope.id != 0) {
-			body_release(q->body);
-			spool->doomed = xrealloc(spool->doomed,
-			    (spool->n_doomed + 1) * sizeof(*spool->doomed));
-			spool->doomed[spool->n_doomed++] = q->envelope.id;
-		}
-	}
-}
-
 static int
 commit(struct spool *spool, struct spool_request *list, size_t n, bool is_full)
 {
@@ -289,7 +257,7 @@ commit(struct spool *spool, struct spool_request *list, size_t n, bool is_full)
 	} else {
 		/* LMDB finds a map full before it writes. */
 		t.is_in_doubt &= rc != MDB_MAP_FULL;
-		undo(spool, &t, list);
+		trouble_undo(spool, &t, list);
 	}
 	turn_fini(&t);
 	return rc;
@@ -309,188 +277,6 @@ commit_somehow(struct spool *spool, struct spool_request *list, size_t n)
 	    store_resize(st, st->map_bytes + MAP_GROWTH_BYTES, NULL) == 0)
 		rc = commit(spool, list, n, true);
 	return rc;
-}
-
-/* ---- trouble ---- */
-
-static void
-keep(struct spool *spool, struct spool_request *q)
-{
-	q->next = NULL;
-	if (spool->kept == NULL)
-		spool->kept_last = &spool->kept;
-	*spool->kept_last = q;
-	spool->kept_last = &q->next;
-}
-
-/* Settlements wait, submissions are refused. */
-static void
-hold(struct spool *spool, struct spool_request *list, const char *why)
-{
-	while (list != NULL) {
-		struct spool_request *q = list;
-
-		list = q->next;
-		if (q->kind != SPOOL_SUBMIT) {
-			keep(spool, q);
-			continue;
-		}
-		refuse(q, SPOOL_FAILED, why);
-		spool_answer(spool, q);
-	}
-}
-
-static void
-begin_trouble(struct spool *spool, const struct err *err)
-{
-	int64_t now_us = clock_mono_us();
-	bool is_new = !spool->is_failing;
-
-	if (now_us - spool->failed_us > QUIET_US || spool->backoff_us == 0)
-		spool->backoff_us = BACKOFF_FIRST_US;
-	else if (spool->backoff_us < BACKOFF_MAX_US / 2)
-		spool->backoff_us *= 2;
-	else
-		spool->backoff_us = BACKOFF_MAX_US;
-	spool->failed_us = now_us;
-	spool->retry_us = now_us + spool->backoff_us;
-	spool->is_failing = true;
-	atomic_store(&spool->stats.is_failing, true);
-	log_warn("spool_retry", LOG_STR("error", err->text),
-	    LOG_INT("wait_ms", spool->backoff_us / 1000));
-	if (is_new && spool->ops.trouble != NULL)
-		spool->ops.trouble(err, spool->ops.arg);
-}
-
-static void
-end_trouble(struct spool *spool)
-{
-	spool->is_failing = false;
-	atomic_store(&spool->stats.is_failing, false);
-	if (spool->ops.trouble != NULL)
-		spool->ops.trouble(NULL, spool->ops.arg);
-}
-
-/*
- * The database was opened anew: is the transaction in it whose commit failed?
- * Then its settlements happened; told again they would speak of other
- * recipients, those that were left.
- */
-static void
-resolve_doubt(struct spool *spool)
-{
-	bool is_taken = spool->doubtful_txn != 0 &&
-	    store_last_txn(&spool->store) >= spool->doubtful_txn;
-
-	for (struct spool_request *q = spool->kept; q != NULL; q = q->next) {
-		if (!q->is_in_doubt)
-			continue;
-		q->is_in_doubt = false;
-		q->is_settled = is_taken;
-		if (!is_taken) {
-			spool_added_free(q->added);
-			q->added = NULL;
-		}
-	}
-	if (is_taken)
-		spool->is_counted = false;
-	spool->doubtful_txn = 0;
-}
-
-/* Messages of the failed transaction were refused: whoever sent them sends
- * them again, so they must not be in the database. */
-static int
-remove_doomed(struct turn *t)
-{
-	struct spool *spool = t->spool;
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < spool->n_doomed; i++) {
-		rc = record_remove_message(t, spool->doomed[i]);
-		if (rc == MDB_NOTFOUND || rc == MDB_CORRUPTED)
-			rc = 0;
-	}
-	return rc;
-}
-
-static void
-sweep_doomed(struct spool *spool)
-{
-	for (size_t i = 0; i < spool->n_doomed; i++)
-		body_remove(spool, spool->doomed[i]);
-	free(spool->doomed);
-	spool->doomed = NULL;
-	spool->n_doomed = 0;
-}
-
-/* A commit that changes next to nothing: does the disk work? */
-static int
-probe(struct spool *spool, struct err *err_out)
-{
-	struct store *st = &spool->store;
-	struct turn t = { .spool = spool };
-	uint64_t id;
-	int rc = mdb_txn_begin(st->env, NULL, 0, &t.txn);
-
-	if (rc != 0)
-		goto failed;
-	rc = remove_doomed(&t);
-	if (rc == 0) {
-		st->id_ceiling = 0; /* writes a new one */
-		rc = store_new_id(st, t.txn, &id);
-	}
-	if (rc == 0)
-		rc = spool_io.commit(t.txn);
-	else
-		mdb_txn_abort(t.txn);
-	turn_fini(&t);
-	if (rc == 0) {
-		sweep_doomed(spool);
-		return 0;
-	}
-failed:
-	st->id_ceiling = 0;
-	return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
-}
-
-/* What a failed commit settled after all. */
-static void
-answer_settled(struct spool *spool)
-{
-	struct spool_request *list = spool->kept;
-
-	spool->kept = NULL;
-	while (list != NULL) {
-		struct spool_request *q = list;
-
-		list = q->next;
-		if (q->is_settled) {
-			q->next = NULL;
-			spool_answer(spool, q);
-		} else {
-			keep(spool, q);
-		}
-	}
-}
-
-static bool
-recover(struct spool *spool)
-{
-	struct err err;
-
-	if (store_reopen(&spool->store, &err) < 0) {
-		begin_trouble(spool, &err);
-		return false;
-	}
-	resolve_doubt(spool);
-	if (probe(spool, &err) < 0 ||
-	    (!spool->is_counted && store_scan(spool, NULL, NULL, &err) < 0)) {
-		begin_trouble(spool, &err);
-		return false;
-	}
-	end_trouble(spool);
-	answer_settled(spool);
-	return true;
 }
 
 /* ---- turns ---- */
@@ -547,9 +333,9 @@ commit_list(struct spool *spool, struct spool_request *list)
 		}
 		err_set(&err, "%s: commit: %s", spool->store.path,
 		    mdb_strerror(rc));
-		begin_trouble(spool, &err);
-		hold(spool, now, err.text);
-		hold(spool, list, err.text);
+		trouble_begin(spool, &err);
+		trouble_hold(spool, now, err.text);
+		trouble_hold(spool, list, err.text);
 		return false;
 	}
 	return true;
@@ -570,14 +356,14 @@ writer_turn(struct spool *spool, struct spool_request *list)
 	static const char why[] = "the disk failed a moment ago";
 
 	if (spool->is_failing &&
-	    (clock_mono_us() < spool->retry_us || !recover(spool))) {
-		hold(spool, list, why);
+	    (clock_mono_us() < spool->retry_us || !trouble_recover(spool))) {
+		trouble_hold(spool, list, why);
 		return;
 	}
 	/* Kept settlements by themselves: on a full disk they may fit where
 	 * new mail doesn't. */
 	if (spool->kept != NULL && !commit_list(spool, take_kept(spool))) {
-		hold(spool, list, why);
+		trouble_hold(spool, list, why);
 		return;
 	}
 	commit_list(spool, list);
@@ -604,7 +390,7 @@ writer_finish(struct spool *spool)
 
 		list = q->next;
 		q->next = NULL;
-		refuse(q, SPOOL_FAILED, "the disk failed until the end");
+		spool_refuse(q, SPOOL_FAILED, "the disk failed until the end");
 		spool_answer(spool, q);
 	}
 	if (n_lost > 0)

@@ -229,6 +229,20 @@ int64_t writer_due_us(const struct spool *spool);
 /* The last turn: what can't be kept is given up. */
 void writer_finish(struct spool *spool);
 void spool_answer(struct spool *spool, struct spool_request *q);
+void spool_refuse(struct spool_request *q, enum spool_result result,
+    const char *why);
+void turn_fini(struct turn *t);
+
+/* ---- spool_trouble.c: the disk fails, and works again ---- */
+/* The transaction of these requests failed. */
+void trouble_undo(struct spool *spool, const struct turn *t,
+    struct spool_request *list);
+void trouble_begin(struct spool *spool, const struct err *err);
+/* Submissions are answered, the rest waits in spool->kept. */
+void trouble_hold(struct spool *spool, struct spool_request *list,
+    const char *why);
+/* False: the disk still fails, and the pause grew. */
+bool trouble_recover(struct spool *spool);
 
 /* ---- spool.c ---- */
 struct settings {

@@ -7,6 +7,7 @@
  */
 #include "daemon/spool.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -669,7 +670,10 @@ full_disk_loses_nothing_and_settles(void **state)
 
 	(void)state;
 	world_init(&w);
-	if (mount("tmpfs", w.dir, "tmpfs", 0, "size=24m,mode=0700") < 0) {
+	/* In a namespace of our own: it goes with the process, come what may. */
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", w.dir, "tmpfs", 0, "size=24m,mode=0700") < 0) {
 		print_message("no file system can be mounted here\n");
 		world_fini(&w);
 		skip();
