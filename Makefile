@@ -147,23 +147,32 @@ demo:
 	@$(MAKE) --no-print-directory all
 	@python3 tests/demo/demo.py --build $(B) $(if $(KEEP),--keep)
 
-# The unit tests run a second time with ASan and UBSan. `make check ONLY=e2e`,
-# `make check T="test_bucket"` select.
+# The unit tests run a second time with ASan and UBSan, and so do the end-to-end
+# tests of what strangers reach; those of several things at once also with
+# TSan. `make check ONLY=e2e`, `make check T="test_bucket"` select.
 SANB := $(B)/san
+TSANB := $(B)/tsan
+FUZZB := $(B)/fuzz
+FUZZ_MAKE = $(MAKE) --no-print-directory fuzzers B=$(FUZZB) CC=clang FUZZ=1 \
+	SAN=fuzzer-no-link,address,undefined
+HAVE_LIBFUZZER = $(wildcard $(shell clang -print-file-name=lib/linux/libclang_rt.fuzzer-x86_64.a 2>/dev/null))
 check:
 	@contrib/deps.sh all
 	@$(MAKE) --no-print-directory all tests
-	@$(MAKE) --no-print-directory tests B=$(SANB) SAN=address,undefined
+	@$(MAKE) --no-print-directory all tests fuzzers B=$(SANB) \
+		SAN=address,undefined
+	@$(MAKE) --no-print-directory all B=$(TSANB) SAN=thread
+	$(if $(HAVE_LIBFUZZER),@$(FUZZ_MAKE))
 	@python3 tests/run.py --build $(B) --sanitized $(SANB) \
+		--thread $(TSANB) $(if $(HAVE_LIBFUZZER),--fuzz $(FUZZB)) \
 		$(if $(ONLY),--only $(ONLY)) $(T)
 
 # Each of tests/fuzz for T seconds; `make fuzz T=600 ONLY="reply client"`.
 T_FUZZ := $(or $(T),60)
 fuzz:
 	@contrib/deps.sh fuzz
-	@$(MAKE) --no-print-directory fuzzers B=$(B)/fuzz CC=clang FUZZ=1 \
-		SAN=fuzzer-no-link,address,undefined
-	@python3 tests/fuzz/run.py --build $(B)/fuzz --seconds $(T_FUZZ) $(ONLY)
+	@$(FUZZ_MAKE)
+	@python3 tests/fuzz/run.py --build $(FUZZB) --seconds $(T_FUZZ) $(ONLY)
 
 bench:
 	@contrib/deps.sh bench

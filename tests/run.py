@@ -92,10 +92,48 @@ def run_e2e(tally, words):
     tally.add("e2e", result.n_passed, bad, len(result.skipped))
 
 
+# What is run again against a daemon with sanitizers: what strangers reach, and
+# what several threads do at once.
+SANITIZED_E2E = {
+    "address": ["test_submission", "test_hostile", "test_concurrent", "test_delivery", "Reload"],
+    "thread": ["test_concurrent", "Reload", "test_hostile.Tls"],
+}
+
+
+def run_sanitized_e2e(tally, build, kind):
+    """In a process of its own, as the daemon's place is the harness's constant."""
+    environment = {**os.environ, "FLYBALL_SANITIZED": kind, "FLYBALL_TEST_PATIENCE": "5"}
+    p = subprocess.Popen(
+        [sys.executable, os.path.abspath(__file__), "--build", build, "--only", "e2e", *SANITIZED_E2E[kind]],
+        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    out = ""
+    for line in p.stdout:
+        out += line
+        print(line, end="", flush=True)
+    p.wait()
+    counts = re.findall(r"^(\d+) passed, (\d+) failed", out, re.M)
+    passed, failed = (int(n) for n in counts[-1]) if counts else (0, 1)
+    tally.add(f"e2e, {kind}", passed, max(failed, int(p.returncode != 0)))
+
+
+def run_corpora(tally, build):
+    """Each fuzz target over the inputs that stand in the tree."""
+    for path in sorted(glob.glob(os.path.join(build, "fuzz_*"))):
+        name = os.path.basename(path)
+        p = subprocess.run([path, f"tests/fuzz/corpus/{name[5:]}"], cwd=ROOT, capture_output=True,
+                           text=True, errors="replace")
+        print(f"{name}: {p.stdout.strip()}", flush=True)
+        if p.returncode != 0:
+            print(p.stderr[-6000:], flush=True)
+        tally.add(name, int(p.returncode == 0), int(p.returncode != 0))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build")
     parser.add_argument("--sanitized", help="a second build of the unit tests, with sanitizers")
+    parser.add_argument("--thread", help="a third one of the daemon, with ThreadSanitizer")
+    parser.add_argument("--fuzz", help="fuzz targets with libFuzzer, for two seconds each")
     parser.add_argument("--only", choices=["unit", "e2e", "scripts"])
     parser.add_argument("words", nargs="*")
     args = parser.parse_args()
@@ -111,8 +149,16 @@ def main():
         for path in paths:
             if os.access(path, os.X_OK) and (not args.words or any(w in path for w in args.words)):
                 run_unit(tally, path)
+    if args.sanitized and args.only in (None, "unit") and not args.words:
+        run_corpora(tally, args.sanitized)
+    if args.fuzz and args.only in (None, "unit") and not args.words:
+        run_script(tally, "fuzz", [sys.executable, "tests/fuzz/run.py", "--build", args.fuzz, "--seconds", "2"])
     if args.only in (None, "e2e"):
         run_e2e(tally, args.words)
+    if args.only in (None, "e2e") and not args.words:
+        for build, kind in ((args.sanitized, "address"), (args.thread, "thread")):
+            if build:
+                run_sanitized_e2e(tally, build, kind)
     if tally.failures:
         print("failed:", ", ".join(tally.failures))
     print(f"{tally.passed} passed, {tally.failed} failed"

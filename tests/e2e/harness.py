@@ -22,6 +22,8 @@ PROVIDER = os.path.join(BUILD, "flyball-provider")
 
 # Sanitized daemons are several times slower.
 PATIENCE = float(os.environ.get("FLYBALL_TEST_PATIENCE", "1"))
+# Their memory tells nothing of ours.
+IS_SANITIZED = "FLYBALL_SANITIZED" in os.environ
 
 
 def free_port():
