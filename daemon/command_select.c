@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * retry, bounce, drop: one walk over what is meant, one row for what is done
+ * retry, bounce, drop, reroute: one walk over what is meant, one row for what is done
  * with each. They work in portions and leave the spool's writer time to keep
  * up; what is being sent at that moment is left alone and counted. With
  * --dry-run everything is the same but the deed.
@@ -8,6 +8,7 @@
 #include "daemon/command_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/base/xalloc.h"
 #include "daemon/queue_walk.h"
@@ -19,21 +20,24 @@
 struct deed {
 	const char *event; /* of each recipient; NULL: none */
 	/* False: it is too late, or being sent. */
-	bool (*run)(struct command *c, const struct queue_view *q);
+	bool (*run)(struct command *c, const struct queue_view *q,
+	    const char *stream);
 	bool is_for_deferred_only;
 };
 
 struct selecting {
 	struct queue_walk *walk;
 	const struct deed *deed;
+	char *stream; /* where it goes; NULL: nowhere else */
 	uint64_t n_matched, n_recipients, n_changed, n_in_flight;
 };
 
 /* ---- deeds ---- */
 
 static bool
-run_retry(struct command *c, const struct queue_view *q)
+run_retry(struct command *c, const struct queue_view *q, const char *stream)
 {
+	(void)stream;
 	return sched_retry_now(governor_sched(c->g), q->message, q->number,
 	    c->now_us);
 }
@@ -48,24 +52,33 @@ reply_of(const struct command *c)
 }
 
 static bool
-run_bounce(struct command *c, const struct queue_view *q)
+run_bounce(struct command *c, const struct queue_view *q, const char *stream)
 {
 	char *reply = reply_of(c);
 	bool is_done = governor_bounce(c->g, q->message, q->number, reply);
 
+	(void)stream;
 	free(reply);
 	return is_done;
 }
 
 static bool
-run_drop(struct command *c, const struct queue_view *q)
+run_drop(struct command *c, const struct queue_view *q, const char *stream)
 {
+	(void)stream;
 	return governor_drop(c->g, q->message, q->number);
+}
+
+static bool
+run_reroute(struct command *c, const struct queue_view *q, const char *stream)
+{
+	return governor_reroute(c->g, q->message, q->number, stream);
 }
 
 static const struct deed retry_deed = { NULL, run_retry, true };
 static const struct deed bounce_deed = { "bounced", run_bounce, false };
 static const struct deed drop_deed = { "removed", run_drop, false };
+static const struct deed reroute_deed = { NULL, run_reroute, false };
 
 /* ---- events: one a recipient, as for those that a next hop answered ---- */
 
@@ -137,7 +150,7 @@ treat(struct command *c, struct selecting *sel, const struct queue_view *q,
 		return;
 	if (c->is_dry_run) {
 		sel->n_changed++;
-	} else if (sel->deed->run(c, q)) {
+	} else if (sel->deed->run(c, q, sel->stream)) {
 		c->n_changed = ++sel->n_changed;
 		tell(c, sel->deed, q, e);
 	}
@@ -178,6 +191,7 @@ release_select(struct command *c)
 	struct selecting *sel = c->state;
 
 	queue_walk_free(sel->walk);
+	free(sel->stream);
 	free(sel);
 }
 
@@ -231,4 +245,47 @@ command_drop(struct command *c)
 	if (command_take_because(c) < 0)
 		return -1;
 	return begin_select(c, &drop_deed);
+}
+
+/* `to NAME` behind the selection: the stream it means, malloc'd; NULL: it is
+ * neither a stream nor a route. */
+static char *
+take_destination(struct command *c)
+{
+	struct sched *s = governor_sched(c->g);
+	const char *name;
+	char *stream;
+
+	if (c->n_args < 3 || strcmp(c->args[c->n_args - 2], "to") != 0) {
+		command_misused(c, "%s what to where?", c->row->name);
+		return NULL;
+	}
+	name = c->args[c->n_args - 1];
+	c->n_args -= 2;
+	if (sched_has_stream(s, name))
+		return xstrdup(name);
+	stream = xasprintf(SCHED_ROUTE_STREAM "%s", name);
+	if (sched_has_stream(s, stream))
+		return stream;
+	free(stream);
+	err_set(&c->hint, "`flyballctl status` lists the routes");
+	command_refuse(c, "there is no route or stream \"%.100s\"", name);
+	return NULL;
+}
+
+int
+command_reroute(struct command *c)
+{
+	char *stream;
+
+	c->is_dry_run = command_take_flag(c, "--dry-run");
+	stream = take_destination(c);
+	if (stream == NULL)
+		return -1;
+	if (begin_select(c, &reroute_deed) < 0) {
+		free(stream);
+		return -1;
+	}
+	((struct selecting *)c->state)->stream = stream;
+	return 0;
 }

@@ -265,6 +265,19 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 1,
 	    .max_args = -1,
 	},
+	[COMMAND_REROUTE] = {
+	    .name = "reroute",
+	    .usage = USAGE_SELECTION " to ROUTE|STREAM [--dry-run]",
+	    .summary = "send deliveries another way",
+	    .doc = "They go to the end of the queue of that stream, or of that "
+		   "route alone, and stay there over a restart. Retry times "
+		   "and attempts stay as they are. A name that is both is "
+		   "taken for the stream.",
+	    .example = "reroute where lane=ip-a/gmail to ip-b",
+	    .role = ROLE_CHANGE,
+	    .min_args = 3,
+	    .max_args = -1,
+	},
 	[COMMAND_SUPPRESS_LIST] = {
 	    .name = "suppress list",
 	    .usage = "[PATTERN] [limit N]",

@@ -33,6 +33,7 @@ static ctl_show_fn *const shows[COMMAND_COUNT] = {
 	[COMMAND_RETRY] = ctl_show_changed,
 	[COMMAND_BOUNCE] = ctl_show_changed,
 	[COMMAND_DROP] = ctl_show_changed,
+	[COMMAND_REROUTE] = ctl_show_changed,
 	[COMMAND_RELOAD] = ctl_show_reload,
 	[COMMAND_DRAIN] = ctl_show_drain,
 	[COMMAND_LOG_LEVEL] = ctl_show_log_level,

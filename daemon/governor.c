@@ -203,6 +203,7 @@ governor_wake(struct governor *g)
 	struct timeval now = { 0 };
 
 	g->timer_due_us = 1; /* not a time that a plan gives */
+	g->saved_us = 0; /* the operator's word is kept at once */
 	event_add(g->plan_timer, &now);
 }
 

@@ -53,6 +53,9 @@ void governor_wake(struct governor *g);
  * gives `reply`) or dropped without a word. False: unknown or in flight. */
 bool governor_bounce(
     struct governor *g, uint64_t message, uint32_t number, const char *reply);
+/* To another stream, now and after a restart: see sched_reroute(). */
+bool governor_reroute(struct governor *g, uint64_t message, uint32_t number,
+    const char *stream);
 bool governor_drop(struct governor *g, uint64_t message, uint32_t number);
 
 struct suppression_list *governor_suppressions(struct governor *g);

@@ -189,7 +189,7 @@ event_result(struct governor *g, const struct job *job, size_t i,
 
 	event_begin(log, fate_event(r), clock_utc_us());
 	event_str(log, "message", message_id_format(job->message, id));
-	event_str(log, "stream", e->stream);
+	event_str(log, "stream", delivery_stream(e, &e->deliveries[0]));
 	event_str(log, "route", job->route_name);
 	event_str(log, "provider", t->provider);
 	event_str(log, "sender", e->sender);
@@ -234,8 +234,7 @@ note_times(struct governor *g, const struct job *job)
 }
 
 static void
-note_answers(struct governor *g, const struct job *job,
-    const struct outcome *o)
+note_answers(struct governor *g, const struct job *job, const struct outcome *o)
 {
 	const struct transaction *t = &job->pool.transaction;
 	struct history_answers a = { .n_delivered = o->n_delivered,
@@ -621,4 +620,23 @@ bool
 governor_drop(struct governor *g, uint64_t message, uint32_t number)
 {
 	return take_out(g, message, number, SPOOL_DROPPED, NULL);
+}
+
+bool
+governor_reroute(struct governor *g, uint64_t message, uint32_t number,
+    const char *stream)
+{
+	int64_t now_us = clock_mono_us();
+	struct queue_view q;
+	struct spool_request *request;
+
+	if (!sched_delivery_get(g->sched, message, number, &q) ||
+	    !sched_reroute(g->sched, message, number, stream, now_us))
+		return false;
+	request = new_settlement(message, number, 0);
+	request->attempts = q.attempts;
+	request->due_utc_us = q.due_us > now_us ? utc_of(q.due_us) : 0;
+	request->stream = xstrdup(stream);
+	spool_submit(g->spool, request);
+	return true;
 }

@@ -61,7 +61,7 @@ describe(const struct envelope *e, bool with_recipients)
 	a->attempts = d->attempts;
 	a->arrived_utc_us = e->arrived_utc_us;
 	a->due_utc_us = d->due_utc_us;
-	a->stream = xstrdup(e->stream);
+	a->stream = xstrdup(delivery_stream(e, d));
 	a->provider = xstrdup(d->provider);
 	a->site = xstrdup(d->site ? d->site : "");
 	if (!with_recipients)
@@ -88,7 +88,7 @@ add_scanned(struct governor *g, const struct envelope *e)
 		.attempts = d->attempts,
 		.arrived_utc_us = e->arrived_utc_us,
 		.due_utc_us = d->due_utc_us,
-		.stream = e->stream,
+		.stream = (char *)(uintptr_t)delivery_stream(e, d),
 		.provider = d->provider,
 		.site = d->site ? d->site : (char *)"" };
 

@@ -305,6 +305,7 @@ spool_request_free(struct spool_request *request)
 		free(request->rcpts[i].reply);
 	free(request->rcpts);
 	free(request->next_hop);
+	free(request->stream);
 	spool_facts_free(request->facts);
 	spool_added_free(request->added);
 	free(request);

@@ -64,6 +64,7 @@ copy_place(const struct delivery *from, struct delivery *to)
 	to->provider = xstrdup(from->provider);
 	to->site = xstrdup(from->site);
 	to->last_reply = xstrdup(from->last_reply);
+	to->stream = xstrdup(from->stream);
 	to->delay_warned = from->delay_warned;
 }
 
@@ -89,6 +90,10 @@ put_kept(struct turn *t, const struct spool_request *q,
 	kept->attempts = q->attempts;
 	kept->due_utc_us = q->due_utc_us;
 	kept->delay_warned |= q->delay_warning;
+	if (q->stream != NULL) {
+		free(kept->stream);
+		kept->stream = xstrdup(q->stream);
+	}
 	remember_reply(kept, q, SPOOL_KEEP);
 	return record_put_delivery(t, e->id, kept, false);
 }

@@ -111,6 +111,22 @@ stream_load(struct sched *s, const struct conf_stream *conf)
 	assert(st->n_routes > 0);
 }
 
+/* Each route has a stream of its own, for what the operator sends that way. */
+static void
+route_stream_load(struct sched *s, const struct conf_route *conf)
+{
+	char *name = xasprintf(SCHED_ROUTE_STREAM "%s", conf->name);
+	char *routes[] = { conf->name };
+	struct conf_stream stream = { .name = name,
+		.priority = PRIORITY_NORMAL,
+		.weight = 1,
+		.routes = { routes, 1 } };
+
+	if (stream_find(s, name) == NULL || stream_find(s, name)->is_gone)
+		stream_load(s, &stream);
+	free(name);
+}
+
 /* pauses_bind() tells those that come back of their pauses. */
 static void
 mark_all_gone(struct sched *s)
@@ -143,6 +159,8 @@ names_load(struct sched *s, const struct conf *conf)
 		provider_load(s, &conf->providers[i]);
 	for (size_t i = 0; i < conf->n_streams; i++)
 		stream_load(s, &conf->streams[i]);
+	for (size_t i = 0; i < conf->n_routes; i++)
+		route_stream_load(s, &conf->routes[i]);
 }
 
 static void

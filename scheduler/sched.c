@@ -160,6 +160,33 @@ sched_add(struct sched *s, const struct sched_delivery *in, int64_t now_us)
 	}
 }
 
+bool
+sched_has_stream(struct sched *s, const char *stream)
+{
+	const struct stream *st = stream_find(s, stream);
+
+	return st != NULL && !st->is_gone;
+}
+
+bool
+sched_reroute(struct sched *s, uint64_t message, uint32_t number,
+    const char *stream, int64_t now_us)
+{
+	struct delivery *d;
+	struct flow *from;
+
+	sched_clock(s, now_us);
+	d = delivery_map_find(s->map, message, number);
+	if (d == NULL || d->state == DELIVERY_IN_FLIGHT ||
+	    !sched_has_stream(s, stream))
+		return false;
+	from = d->flow;
+	delivery_move(s, d,
+	    flow_get(s, from->dest, stream_find(s, stream), d->sender));
+	flow_release(s, from);
+	return true;
+}
+
 static void
 drop(struct sched *s, struct delivery *d)
 {

@@ -239,6 +239,17 @@ bool sched_retry_now(struct sched *s, uint64_t message, uint32_t number,
 /* Takes a queued delivery out (bounce, drop). False: unknown or in flight. */
 bool sched_remove(struct sched *s, uint64_t message, uint32_t number);
 
+/*
+ * Puts a queued delivery into another stream, at the end of its queue, with
+ * its retry time as it was. Beside the configured streams there is one for
+ * each route: SCHED_ROUTE_STREAM and the route's name. False: no such stream
+ * or delivery, or it is in flight.
+ */
+#define SCHED_ROUTE_STREAM "route:"
+bool sched_has_stream(struct sched *s, const char *stream);
+bool sched_reroute(struct sched *s, uint64_t message, uint32_t number,
+    const char *stream, int64_t now_us);
+
 /* Adaptation forgets what it learned of this lane: its speed, suspension and
  * connections are as configured. */
 int sched_lane_forget(struct sched *s, const char *lane, int64_t now_us,

@@ -90,6 +90,7 @@ delivery_fini(struct delivery *d)
 	free(d->provider);
 	free(d->site);
 	free(d->last_reply);
+	free(d->stream);
 	*d = (struct delivery){ 0 };
 }
 
@@ -191,6 +192,7 @@ delivery_encode(const struct delivery *d, struct strbuf *out)
 	put_signed(out, d->due_utc_us);
 	put_number(out, d->delay_warned);
 	put_string(out, d->last_reply);
+	put_string(out, d->stream);
 	put_number(out, d->n_recipients);
 	for (size_t i = 0; i < d->n_recipients; i++) {
 		const struct recipient *r = &d->recipients[i];
@@ -341,6 +343,7 @@ delivery_decode(const void *data, size_t len, struct delivery *out)
 	out->due_utc_us = get_signed(&r);
 	out->delay_warned = get_number(&r, 1) != 0;
 	out->last_reply = get_string(&r);
+	out->stream = get_string(&r);
 	get_recipients(&r, out);
 	if (is_whole(&r))
 		return 0;

@@ -33,6 +33,7 @@ struct recipient {
 struct delivery {
 	uint32_t number;  /* within the message, from 0 */
 	char *provider;
+	char *stream; /* the operator's choice; NULL = the envelope's */
 	char *site;	  /* "" unless provider is `other` */
 	uint32_t attempts;
 	int64_t due_utc_us; /* next attempt; 0 = at once */
@@ -59,6 +60,13 @@ struct envelope {
 	struct delivery *deliveries;
 	size_t n_deliveries;
 };
+
+/* Which stream it goes by. */
+static inline const char *
+delivery_stream(const struct envelope *e, const struct delivery *d)
+{
+	return d->stream != NULL ? d->stream : e->stream;
+}
 
 /* 13 characters of Crockford's base32: how ids are shown and typed. */
 #define MESSAGE_ID_SIZE 14

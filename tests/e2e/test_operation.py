@@ -177,6 +177,34 @@ class Operator(unittest.TestCase):
             f.ctl("resume", "provider", "gmail")
             wait_until(lambda: len(peer.messages) == 5, 5, "the paused ones")
 
+    def test_rerouted_mail_stays_on_its_way_over_a_restart(self):
+        config = """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+providers:
+  gmail: {rate: 100/s}
+routes:
+  one: {next_hop: "127.0.0.1:%d", tls: none}
+  two: {next_hop: "127.0.0.1:%d", tls: none}
+streams:
+  default: {routes: [one]}
+"""
+        with Peer() as one, Peer() as two, Flyball(config % (one.port, two.port)) as f:
+            f.ctl("pause", "provider", "gmail")
+            send(f, 4)
+            wait_until(lambda: f.n_queued() == 4, 5, "the queue")
+            ids = sorted(d["message"] for d in f.ctl("queue"))
+            done = f.ctl("reroute", ids[0], ids[1], "to", "two")
+            self.assertEqual((done["matched"], done["changed"]), (2, 2))
+            self.assertEqual([d["lane"] for d in f.ctl("queue")], ["two/gmail"] * 2 + ["one/gmail"] * 2)
+            wait_until(lambda: f.ctl("status")["spool"]["commits"] >= 2, 5, "the commit")
+            time.sleep(0.5)
+            f.kill9()
+            f.start()
+            self.assertEqual(sorted(d["lane"] for d in f.ctl("queue")), ["one/gmail"] * 2 + ["two/gmail"] * 2)
+            f.ctl("resume", "provider", "gmail")
+            wait_until(lambda: len(one.messages) == 2 and len(two.messages) == 2, 10, "all four")
+
     def test_pause_for_a_while(self):
         with Peer() as peer, Flyball(CONFIG % ("100/s", peer.port)) as f:
             f.ctl("pause", "lane", "out/gmail", "for", "1s")

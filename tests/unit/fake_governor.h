@@ -210,6 +210,13 @@ spool_read_message(struct spool_reader *r, uint64_t message,
 	return 0;
 }
 
+bool
+governor_reroute(struct governor *g, uint64_t message, uint32_t number,
+    const char *stream)
+{
+	return sched_reroute(g->s, message, number, stream, clock_mono_us());
+}
+
 struct suppression_list *
 governor_suppressions(struct governor *g)
 {

@@ -642,6 +642,37 @@ dropped_are_gone_and_those_in_flight_are_counted(void **state)
 }
 
 static void
+mail_is_sent_another_way(void **state)
+{
+	struct queue_view q;
+	json_t *r;
+
+	(void)state;
+	fake_add(&g, "gmail", "a@app.test", "r@gmail.com", 0);
+	fake_add(&g, "gmail", "a@app.test", "r@gmail.com", 300 * SEC);
+	fake_add(&g, "yahoo", "a@app.test", "r@yahoo.com", 0);
+	r = ask("reroute where provider=gmail to ip-b --dry-run");
+	assert_int_equal(number(r, "matched"), 2);
+	json_decref(r);
+	r = ask("reroute where provider=gmail to ip-b");
+	assert_int_equal(number(r, "changed"), 2);
+	json_decref(r);
+	assert_true(sched_delivery_get(g.s, 1, 0, &q));
+	assert_string_equal(q.lane, "ip-b/gmail");
+	assert_string_equal(q.stream, "route:ip-b");
+	assert_true(sched_delivery_get(g.s, 2, 0, &q));
+	assert_int_equal(q.state, QUEUE_DEFERRED);
+	assert_true(sched_delivery_get(g.s, 3, 0, &q));
+	assert_string_equal(q.lane, "ip-a/yahoo");
+	did("reroute 0000000000001 to default");
+	assert_true(sched_delivery_get(g.s, 1, 0, &q));
+	assert_string_equal(q.lane, "ip-a/gmail");
+	refused_as(&root, "reroute 0000000000001 to nowhere", "no route or",
+	    false);
+	refused_as(&root, "reroute 0000000000001 ip-b x", "to where", true);
+}
+
+static void
 bounces_give_the_reason(void **state)
 {
 	json_t *r, *event;
@@ -846,6 +877,7 @@ main(void)
 		CASE(a_change_is_on_record),
 		CASE(a_rate_is_in_force_at_once_and_taken_back),
 		CASE(dropped_are_gone_and_those_in_flight_are_counted),
+		CASE(mail_is_sent_another_way),
 		CASE(bounces_give_the_reason),
 		CASE(retry_makes_the_deferred_due),
 		CASE(a_big_change_is_paced),
