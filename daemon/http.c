@@ -141,9 +141,10 @@ static bool
 is_loopback_name(const char *name)
 {
 	char host[64];
-	size_t len = *name == '[' ? strcspn(name, "]") + 1 : strcspn(name, ":");
+	size_t len = strcspn(name, *name == '[' ? "]" : ":");
 	struct in_addr v4;
 
+	len += name[len] == ']';
 	if (len >= sizeof(host) || (name[len] != '\0' && name[len] != ':'))
 		return false;
 	memcpy(host, name, len);

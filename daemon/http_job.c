@@ -19,7 +19,7 @@
 /* What surrounds a result on the admin socket; HTTP has its own way to say
  * whether it went well. */
 static const char ok_head[] = "{\"ok\":true,\"result\":";
-static const char ok_tail[] = "}\n";
+#define OK_TAIL_LEN (sizeof("}\n") - 1)
 
 static void
 job_free(struct http_job *job)
@@ -121,7 +121,7 @@ reply_command(struct http_job *job)
 	body = evbuffer_new();
 	evbuffer_drain(job->body, sizeof(ok_head) - 1);
 	evbuffer_remove_buffer(job->body, body,
-	    len - (sizeof(ok_head) - 1) - (sizeof(ok_tail) - 1));
+	    len - (sizeof(ok_head) - 1) - OK_TAIL_LEN);
 	evbuffer_add(body, "\n", 1);
 	http_reply(job->request, 200, "application/json", body);
 	evbuffer_free(body);

@@ -95,7 +95,7 @@ def run_e2e(tally, words):
 # What is run again against a daemon with sanitizers: what strangers reach, and
 # what several threads do at once.
 SANITIZED_E2E = {
-    "address": ["test_submission", "test_hostile", "test_concurrent", "test_delivery", "Reload"],
+    "address": ["test_submission", "test_hostile", "test_concurrent", "test_delivery", "test_http", "Reload"],
     "thread": ["test_concurrent", "Reload", "test_hostile.Tls"],
 }
 
