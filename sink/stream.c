@@ -756,9 +756,11 @@ stream_connect(struct event_base *base, const struct sockaddr *to,
 {
 	int fd = socket(to->sa_family,
 	    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int error = errno;
 	struct stream *s = make(base, fd, ops, arg);
 
 	s->state = STREAM_CONNECTING;
+	errno = error; /* of socket(), for what follows */
 	if (fd < 0 || (source != NULL && bind(fd, source, source_len) < 0) ||
 	    (connect(fd, to, to_len) < 0 && errno != EINPROGRESS)) {
 		snprintf(s->error, sizeof(s->error), "%s", strerror(errno));

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -694,6 +695,28 @@ refused_connects_end_from_the_loop(void **state)
 	}
 }
 
+/* The operator is told what it was, not what came of it. */
+static void
+out_of_descriptors_a_connect_says_so(void **state)
+{
+	struct rlimit before, none;
+	struct sockaddr_in at;
+	struct owner o = { 0 };
+
+	(void)state;
+	close(listen_on_loopback(&at));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	o.stream = stream_connect(base, (struct sockaddr *)&at, sizeof(at),
+	    NULL, 0, &ops, &o);
+	setrlimit(RLIMIT_NOFILE, &before);
+	run_until(&o.has_ended);
+	assert_string_equal(o.error, "Too many open files");
+	close_all(&o, -1);
+}
+
 static int
 connect_blocking(const struct sockaddr_in *at)
 {
@@ -993,6 +1016,7 @@ main(void)
 		cmocka_unit_test(an_owner_may_free_it_at_any_time),
 		cmocka_unit_test(connects_from_the_address_that_is_asked_for),
 		cmocka_unit_test(refused_connects_end_from_the_loop),
+		cmocka_unit_test(out_of_descriptors_a_connect_says_so),
 		cmocka_unit_test(a_reset_is_an_error),
 		cmocka_unit_test(a_last_word_survives_unread_input),
 		cmocka_unit_test(
