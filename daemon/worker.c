@@ -98,16 +98,26 @@ fill_transaction(const struct worker *w, struct job *job)
 static void
 start_job(struct worker *w, struct job *job)
 {
-	int found = spool_read_delivery(w->reader, job->message, job->number,
-	    &job->content, &job->err);
+	int found, route = pool_find_route(w->pool, job->route_name);
 
+	/* A reload that failed here alone: by its number it would go out by
+	 * another route. */
+	if (route < 0) {
+		job->pool.is_unused = true;
+		job->pool.refusal = xstrdup("the route couldn't be set up at "
+					    "the last reload; reload again");
+		give_back(w, job);
+		return;
+	}
+	found = spool_read_delivery(w->reader, job->message, job->number,
+	    &job->content, &job->err);
 	if (found != 0) {
 		job->fate = found < 0 ? JOB_DISK : JOB_GONE;
 		give_back(w, job);
 		return;
 	}
 	fill_transaction(w, job);
-	pool_send(w->pool, job->route, &job->pool);
+	pool_send(w->pool, (unsigned)route, &job->pool);
 	tell_connections(w);
 }
 

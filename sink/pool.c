@@ -91,6 +91,15 @@ pool_start_job(struct way *w, struct pool_job *job)
 	pool_conn_open(c);
 }
 
+int
+pool_find_route(const struct pool *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_ways; i++)
+		if (strcmp(p->ways[i]->route->name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
 void
 pool_send(struct pool *p, unsigned route, struct pool_job *job)
 {

@@ -40,6 +40,9 @@ struct pool *pool_new(struct event_base *base, pool_done_fn *done, void *arg);
  * auth are unchanged; others finish what they do and close. */
 int pool_configure(struct pool *p, const struct conf *conf,
     struct err *err_out);
+/* Where the route of this name stands in the configuration that the pool has,
+ * which isn't the newest one when pool_configure() failed. -1: nowhere. */
+int pool_find_route(const struct pool *p, const char *name);
 void pool_send(struct pool *p, unsigned route, struct pool_job *job);
 unsigned pool_n_busy(const struct pool *p);
 unsigned pool_n_open(const struct pool *p);

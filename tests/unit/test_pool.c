@@ -310,6 +310,8 @@ a_reload_that_fails_changes_nothing(void **state)
 	assert_int_equal(pool_configure(w.pool, bad, &err), -1);
 	assert_non_null(strstr(err.text, "/nonexistent.pem"));
 	conf_unref(bad);
+	assert_int_equal(pool_find_route(w.pool, "r"), 0);
+	assert_int_equal(pool_find_route(w.pool, "s"), -1);
 	assert_int_equal(send_one(&w), FATE_DELIVERED);
 	assert_int_equal(w.server.n_sessions, 1);
 	pool_drain(w.pool);
