@@ -120,6 +120,19 @@ conf_plan(const struct conf *conf, const char *name)
 	FIND_BY(conf->plans, conf->n_plans, name, name);
 }
 
+size_t
+conf_n_listeners(const struct conf *conf)
+{
+	return conf->n_listeners + conf->feedback.reports.is_given;
+}
+
+const struct conf_listener *
+conf_listener_at(const struct conf *conf, size_t i)
+{
+	return i < conf->n_listeners ? &conf->listeners[i]
+				     : &conf->feedback.reports.listener;
+}
+
 /* ---- limits of a lane ---- */
 
 /* The smaller of two limits of which 0 is none. */

@@ -83,6 +83,7 @@ struct conf_listener {
 	bool plaintext_auth; /* AUTH without TLS; loopback addresses only */
 	struct conf_cidr *trusted;
 	size_t n_trusted;
+	bool is_reports; /* mail is read here, not relayed */
 };
 
 struct conf_tls {
@@ -393,6 +394,10 @@ struct conf_feedback {
 	struct conf_mta_log *postfix_logs, *exim_logs, *opensmtpd_logs,
 	    *pattern_logs;
 	size_t n_postfix_logs, n_exim_logs, n_opensmtpd_logs, n_pattern_logs;
+	struct {
+		bool is_given;
+		struct conf_listener listener;
+	} reports;
 };
 
 struct conf {
@@ -459,6 +464,10 @@ struct conf_limit_set conf_lane_limits(const struct conf_route *route,
 /* The log in which the fate of what leaves by this route stands; NULL: none. */
 const struct conf_mta_log *conf_route_log(const struct conf *conf,
     const char *route);
+/* All that is listened on for mail: the listeners, then that for reports. */
+size_t conf_n_listeners(const struct conf *conf);
+const struct conf_listener *conf_listener_at(const struct conf *conf, size_t i);
+
 /* NULL when there is none. */
 const struct conf_plan *conf_plan(const struct conf *conf, const char *name);
 /* What holds for one lane: the route's fields over the provider's over the

@@ -3,7 +3,10 @@
  * Rows of the key table: what is learned of mail after a next hop took it. One
  * kind of log is one key; it holds one log's map, or a list of them.
  */
+#include <netinet/in.h>
 #include <string.h>
+
+#include "conf/base/xalloc.h"
 
 #include "conf/key_types.h"
 #include "conf/keys_sections.h"
@@ -92,13 +95,61 @@ static const struct section section_pattern_log = {
 	.keys = pattern_keys,
 };
 
-/* ---- the section ---- */
-
 #define LOGS(list)                                             \
 	.offset = offsetof(struct conf, feedback.list) -       \
 	    offsetof(struct conf, feedback),                   \
 	.n_offset = offsetof(struct conf, feedback.n_##list) - \
 	    offsetof(struct conf, feedback)
+
+/* ---- reports ---- */
+
+static void
+trust_loopback(struct conf_listener *l)
+{
+	static const struct in6_addr v4 = {
+		{ { [10] = 0xff, [11] = 0xff, [12] = 127 } }
+	};
+
+	l->n_trusted = 2;
+	l->trusted = xcalloc(2, sizeof(*l->trusted));
+	l->trusted[0] = (struct conf_cidr){ v4, 104, xstrdup("127.0.0.0/8") };
+	l->trusted[1] =
+	    (struct conf_cidr){ in6addr_loopback, 128, xstrdup("::1") };
+}
+
+static void
+seal_reports(struct reader *r, struct node *n, void *base)
+{
+	struct conf_listener *l = base;
+
+	(void)r;
+	(void)n;
+	if (l->n_trusted == 0)
+		trust_loopback(l);
+	l->tls = LISTENER_TLS_NONE;
+	l->auth = LISTENER_AUTH_NONE;
+	l->is_reports = true;
+}
+
+static const struct key reports_keys[] = {
+	{ "listen", &type_endpoint,
+	    .offset = offsetof(struct conf_listener, listen),
+	    .flags = KEY_REQUIRED | KEY_NUMERIC,
+	    .text = "Address and port where the MTA in front hands over what "
+		    "came for the return path and for feedback loops." },
+	{ "trusted", &type_networks,
+	    .offset = offsetof(struct conf_listener, trusted),
+	    .n_offset = offsetof(struct conf_listener, n_trusted),
+	    .initial_doc = "127.0.0.0/8 and ::1",
+	    .text = "Networks whose clients may hand reports over." },
+	{ 0 },
+};
+static const struct section section_reports = {
+	.keys = reports_keys,
+	.seal = seal_reports,
+};
+
+/* ---- the section ---- */
 
 static const struct key feedback_keys[] = {
 	{ "postfix_log", &type_list, LOGS(postfix_logs),
@@ -114,6 +165,14 @@ static const struct key feedback_keys[] = {
 	    .section = &section_pattern_log, .flags = KEY_ONE,
 	    .initial_doc = "off",
 	    .text = "Any other MTA's log, by a pattern." },
+	{ "reports", &type_map,
+	    .offset = offsetof(struct conf_feedback, reports.listener),
+	    .given_offset = offsetof(struct conf_feedback, reports.is_given),
+	    .section = &section_reports, .initial_doc = "off",
+	    .text = "A listener for DSNs (RFC 3464) and complaints (ARF, RFC "
+		    "5965): they are read, not relayed, and all other mail is "
+		    "refused. Messages get a header field X-Flyball-Trace "
+		    "then, by which they are known again." },
 	{ 0 },
 };
 const struct section section_feedback = { .keys = feedback_keys };

@@ -31,9 +31,9 @@ find_listener(const struct worker *w, const char *text)
 {
 	const struct conf *conf = w->rt->conf;
 
-	for (size_t i = 0; i < conf->n_listeners; i++)
-		if (strcmp(conf->listeners[i].listen.text, text) == 0)
-			return &conf->listeners[i];
+	for (size_t i = 0; i < conf_n_listeners(conf); i++)
+		if (strcmp(conf_listener_at(conf, i)->listen.text, text) == 0)
+			return conf_listener_at(conf, i);
 	return NULL;
 }
 
@@ -146,7 +146,7 @@ acceptors_configure(struct worker *w)
 	acceptors_stop(w);
 	if (w->is_draining)
 		return;
-	for (size_t i = 0; i < w->rt->conf->n_listeners; i++) {
+	for (size_t i = 0; i < conf_n_listeners(w->rt->conf); i++) {
 		struct listen_socket *l = w->rt->sockets[i];
 		struct acceptor *a = xcalloc(1, sizeof(*a));
 

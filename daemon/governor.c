@@ -437,6 +437,7 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	g->history = history_new(g->reader);
 	governor_mx_open(g);
 	governor_lists_open(g);
+	governor_reports_open(g);
 	g->sched = sched_new(conf, (uint64_t)clock_utc_us());
 	sched_zone(g->sched, g->zone);
 	g->shared.spool = g->spool;
@@ -487,7 +488,7 @@ log_ready(struct governor *g)
 	struct strbuf listeners = { 0 };
 	struct sched_totals totals;
 
-	for (size_t i = 0; i < g->rt->conf->n_listeners; i++)
+	for (size_t i = 0; i < conf_n_listeners(g->rt->conf); i++)
 		strbuf_addf(&listeners, "%s%s", i ? "," : "",
 		    g->rt->sockets[i]->address);
 	sched_totals(g->sched, &totals);
@@ -556,6 +557,7 @@ governor_free(struct governor *g)
 		return;
 	http_free(g->http);
 	admin_free(g->admin);
+	governor_reports_close(g);
 	governor_lists_close(g);
 	governor_mx_close(g);
 	for (unsigned i = 0; g->workers != NULL && i < g->n_workers; i++)

@@ -385,6 +385,7 @@ finish_tried(struct governor *g, struct job *job)
 	g->n_deferred += o.n_deferred + o.n_unpunished;
 	g->n_failed += o.n_failed;
 	log_results(g, job);
+	governor_note_relayed(g, job);
 	note_times(g, job);
 	note_answers(g, job, &o);
 	facts = governor_judge_recipients(g, job);

@@ -213,6 +213,9 @@ governor_receive(struct letter *letter_take, void *arg)
 		governor_tell_suppressed(g,
 		    (struct suppressed_letter *)letter_take);
 		return;
+	case GOVERNOR_REPORT:
+		governor_report(g, (struct report_letter *)letter_take);
+		return;
 	case GOVERNOR_SAVED:
 		governor_saved(g, letter_take);
 		break;

@@ -44,6 +44,7 @@ struct governor {
 	struct resolver *resolver; /* NULL: there is none */
 	struct governor_mx *mx;
 	struct governor_lists *lists;
+	struct governor_reports *reports;
 	struct event *plan_timer;
 	struct event *drain_timer;
 	struct event *signals[4];
@@ -102,6 +103,12 @@ void governor_saved(struct governor *g, const struct letter *letter);
 /* What the results mean for the list; facts to be stored with them. */
 struct spool_fact *governor_judge_recipients(struct governor *g,
     const struct job *job);
+/* The same for one reply that came by another way. */
+void governor_judge_answer(struct governor *g, const char *address,
+    const struct reply_answer *answer, bool is_final, const char *reply,
+    struct spool_fact **facts);
+void governor_event_suppressed(struct governor *g,
+    const struct suppression_entry *entry);
 void governor_tell_suppressed(struct governor *g,
     struct suppressed_letter *letter_take);
 
@@ -132,6 +139,15 @@ bool governor_lists_restore(struct governor *g, const void *key,
     size_t key_len, const void *value, size_t value_len);
 /* The snapshot was swapped, and the resolver. */
 void governor_lists_reload(struct governor *g);
+
+/* governor_reports.c: DSNs and complaints. */
+void governor_reports_open(struct governor *g);
+void governor_reports_close(struct governor *g);
+bool governor_reports_restore(struct governor *g, const void *key,
+    size_t key_len, const void *value, size_t value_len);
+void governor_reports_restored(struct governor *g);
+void governor_note_relayed(struct governor *g, const struct job *job);
+void governor_report(struct governor *g, struct report_letter *letter_take);
 
 /* governor_changes.c */
 void governor_tell_changes(struct governor *g);

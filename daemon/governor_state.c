@@ -42,7 +42,8 @@ restore_one(const void *key, size_t key_len, const void *value,
 	char *k, *v;
 
 	if (governor_mx_restore(r->g, key, key_len, value, value_len) ||
-	    governor_lists_restore(r->g, key, key_len, value, value_len))
+	    governor_lists_restore(r->g, key, key_len, value, value_len) ||
+	    governor_reports_restore(r->g, key, key_len, value, value_len))
 		return;
 	if (key_len < PREFIX_BYTES || memcmp(key, PREFIX, PREFIX_BYTES) != 0) {
 		suppression_list_restore(r->g->shared.suppressions, key,
@@ -71,6 +72,7 @@ governor_restore(struct governor *g, struct err *err_out)
 	if (spool_facts_each(g->spool, restore_one, &r, err_out) < 0)
 		return -1;
 	sched_restored(g->sched, now_us);
+	governor_reports_restored(g);
 	return 0;
 }
 

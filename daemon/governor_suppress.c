@@ -11,8 +11,9 @@
 #include "daemon/governor_private.h"
 #include "scheduler/blame.h"
 
-static void
-event_suppressed(struct governor *g, const struct suppression_entry *entry)
+void
+governor_event_suppressed(struct governor *g,
+    const struct suppression_entry *entry)
 {
 	char until[CLOCK_RFC3339_SIZE];
 
@@ -33,22 +34,34 @@ event_suppressed(struct governor *g, const struct suppression_entry *entry)
 	event_end(g->events);
 }
 
+void
+governor_judge_answer(struct governor *g, const char *address,
+    const struct reply_answer *answer, bool is_final, const char *reply,
+    struct spool_fact **facts)
+{
+	const struct conf_suppression *conf = &g->rt->conf->suppression;
+	unsigned effects =
+	    blame_effects(answer->class, answer->blame, is_final);
+	struct suppression_entry entry;
+
+	if (conf->action != SUPPRESSION_OFF &&
+	    (effects & (EFFECT_SUPPRESS | EFFECT_SOFT)) != 0 &&
+	    suppression_list_bounce(g->shared.suppressions, conf, address,
+		(effects & EFFECT_SUPPRESS) != 0, reply, clock_utc_us(), &entry,
+		facts))
+		governor_event_suppressed(g, &entry);
+}
+
 static void
 judge(struct governor *g, const char *address, const struct rcpt_result *r,
     struct spool_fact **facts)
 {
-	struct suppression_list *list = g->shared.suppressions;
-	unsigned effects = blame_effects(r->answer.class, r->answer.blame,
-	    r->fate == FATE_FAILED);
-	struct suppression_entry entry;
-
 	if (r->fate == FATE_DELIVERED)
-		suppression_list_delivered(list, address, facts);
-	else if ((effects & (EFFECT_SUPPRESS | EFFECT_SOFT)) != 0 &&
-	    suppression_list_bounce(list, &g->rt->conf->suppression, address,
-		(effects & EFFECT_SUPPRESS) != 0, r->reply ? r->reply : "",
-		clock_utc_us(), &entry, facts))
-		event_suppressed(g, &entry);
+		suppression_list_delivered(g->shared.suppressions, address,
+		    facts);
+	else
+		governor_judge_answer(g, address, &r->answer,
+		    r->fate == FATE_FAILED, r->reply ? r->reply : "", facts);
 }
 
 struct spool_fact *

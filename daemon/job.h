@@ -27,6 +27,8 @@ struct job {
 	unsigned route;	       /* index in the snapshot in force at the worker */
 	char *route_name;
 	char *lane;
+	char *trace;	/* the header field; NULL: none */
+	char *message_id; /* of the content, for reports; NULL: not looked for */
 	char *provider; /* as the scheduler says, which knows MX hosts */
 	unsigned worker;
 	struct spool_message content;

@@ -138,7 +138,7 @@ fail:
 static struct listen_socket *
 socket_carry_over(const struct runtime *old, const char *text)
 {
-	for (size_t i = 0; old != NULL && i < old->conf->n_listeners; i++)
+	for (size_t i = 0; old != NULL && i < conf_n_listeners(old->conf); i++)
 		if (strcmp(old->sockets[i]->text, text) == 0) {
 			atomic_fetch_add(&old->sockets[i]->refs, 1);
 			return old->sockets[i];
@@ -183,9 +183,10 @@ make_sockets(struct runtime *rt, const struct runtime *old, unsigned n_workers,
 {
 	const struct conf *conf = rt->conf;
 
-	rt->sockets = xcalloc(conf->n_listeners, sizeof(*rt->sockets));
-	for (size_t i = 0; i < conf->n_listeners; i++) {
-		const struct conf_endpoint *e = &conf->listeners[i].listen;
+	rt->sockets = xcalloc(conf_n_listeners(conf), sizeof(*rt->sockets));
+	for (size_t i = 0; i < conf_n_listeners(conf); i++) {
+		const struct conf_endpoint *e =
+		    &conf_listener_at(conf, i)->listen;
 
 		rt->sockets[i] = socket_carry_over(old, e->text);
 		if (rt->sockets[i] == NULL)
@@ -238,7 +239,7 @@ runtime_unref(struct runtime *rt)
 {
 	if (rt == NULL || atomic_fetch_sub(&rt->refs, 1) > 1)
 		return;
-	for (size_t i = 0; rt->sockets && i < rt->conf->n_listeners; i++)
+	for (size_t i = 0; rt->sockets && i < conf_n_listeners(rt->conf); i++)
 		socket_unref(rt->sockets[i]);
 	free(rt->sockets);
 	SSL_CTX_free(rt->server_tls);

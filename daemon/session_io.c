@@ -241,6 +241,8 @@ on_is_suppressed(void *arg, const char *mailbox)
 	struct worker_shared *shared = s->worker->shared;
 	enum suppression_reason reason;
 
+	if (s->listener->is_reports)
+		return false;
 	if (!suppression_list_has(shared->suppressions, mailbox, clock_utc_us(),
 		&reason))
 		return false;
@@ -279,15 +281,61 @@ choose_stream(struct session_io *s, const struct envelope *e)
 
 /* By the same way as the spool's answer: never within the session's call. */
 static void
-refuse_later(struct session_io *s, struct spool_request *request,
-    const char *text)
+answer_later(struct session_io *s, struct spool_request *request,
+    char *reply_take)
 {
 	struct answer *answer = xcalloc(1, sizeof(*answer));
 
 	answer->session = s;
-	answer->refusal = xasprintf("452 4.3.2 %s", text);
+	answer->refusal = reply_take;
 	spool_request_free(request);
 	mailbox_post(s->worker->mailbox, &answer->letter, WORKER_COMMITTED);
+}
+
+/* malloc'd; NULL: it can't be read back. */
+static char *
+read_whole(struct body *body, size_t len)
+{
+	char *data = xmalloc(len + 1);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = body_read(body, done, data + done, len - done);
+
+		if (n <= 0) {
+			free(data);
+			return NULL;
+		}
+		done += (size_t)n;
+	}
+	return data;
+}
+
+/* Mail that is read here and goes nowhere; what to answer. */
+static const char *
+take_report(struct session_io *s, struct body *body)
+{
+	struct report_letter *letter;
+	char *data;
+
+	if (body_len(body) > REPORT_BYTES_MAX)
+		return "552 5.3.4 Too large for a report";
+	data = read_whole(body, (size_t)body_len(body));
+	if (data == NULL)
+		return "451 4.3.0 Can't read the message now, try later";
+	letter = xcalloc(1, sizeof(*letter));
+	mail_report_read(&letter->report, data, (size_t)body_len(body));
+	free(data);
+	if (letter->report.kind == REPORT_NONE) {
+		mail_report_fini(&letter->report);
+		free(letter);
+		return "550 5.7.1 Neither a delivery status nor a complaint: "
+		       "only reports are taken here";
+	}
+	letter->client = xstrdup(s->client);
+	mailbox_post(s->worker->shared->governor, &letter->letter,
+	    GOVERNOR_REPORT);
+	return "250 2.0.0 Ok: report read";
 }
 
 static void
@@ -303,15 +351,20 @@ on_submit(void *arg, struct envelope *envelope_take, struct body *body_take)
 	*envelope_take = (struct envelope){ 0 };
 	request->body = body_take;
 	request->owner = s;
+	if (s->listener->is_reports) {
+		s->n_awaited++;
+		answer_later(s, request, xstrdup(take_report(s, body_take)));
+		return;
+	}
 	free(e->stream);
 	e->stream = xstrdup(choose_stream(s, e)->name);
 	e->arrived_utc_us = clock_utc_us();
 	s->submitted_us = clock_mono_us();
 	submission_split(e, s->worker->rt->index);
 	s->n_awaited++;
-	if (full_plans_meets(s->worker->shared->full_plans,
-		s->worker->rt->conf, e, text, sizeof(text))) {
-		refuse_later(s, request, text);
+	if (full_plans_meets(s->worker->shared->full_plans, s->worker->rt->conf,
+		e, text, sizeof(text))) {
+		answer_later(s, request, xasprintf("452 4.3.2 %s", text));
 		return;
 	}
 	spool_submit(s->worker->shared->spool, request);

@@ -85,7 +85,7 @@ void smtp_session_auth_done(struct smtp_session *s,
     struct auth_identity *who_take, bool temporary);
 void smtp_session_submit_done(
     struct smtp_session *s, enum spool_result result, uint64_t message);
-/* Instead of it: the message isn't taken, with this reply. */
+/* Instead of it: the message goes nowhere, with this reply. */
 void smtp_session_submit_refused(struct smtp_session *s, const char *reply);
 /* The daemon drains: 421 at the next command boundary. */
 void smtp_session_shutdown(struct smtp_session *s);

@@ -259,8 +259,9 @@ smtp_session_submit_refused(struct smtp_session *s, const char *reply)
 	if (s->state != SESSION_SUBMIT_WAIT)
 		return;
 	session_begin(s);
-	log_info("message_refused", LOG_STR("client", s->client),
-	    LOG_STR("reply", reply));
+	if (reply[0] != '2')
+		log_info("message_refused", LOG_STR("client", s->client),
+		    LOG_STR("reply", reply));
 	session_reply(s, reply);
 	session_reset(s);
 	session_end(s);

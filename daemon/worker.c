@@ -13,7 +13,9 @@
 
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
+#include "daemon/trace.h"
 #include "daemon/worker_private.h"
+#include "sink/mail_report.h"
 
 struct configure_letter {
 	struct letter letter;
@@ -35,6 +37,8 @@ job_free(struct job *job)
 	free(job->route_name);
 	free(job->lane);
 	free(job->provider);
+	free(job->trace);
+	free(job->message_id);
 	free(job);
 }
 
@@ -43,8 +47,7 @@ tell_connections(struct worker *w)
 {
 	unsigned n = pool_n_open(w->pool);
 
-	atomic_fetch_add(
-	    &w->shared->n_connections, n - w->n_told_connections);
+	atomic_fetch_add(&w->shared->n_connections, n - w->n_told_connections);
 	w->n_told_connections = n;
 }
 
@@ -95,6 +98,26 @@ fill_transaction(const struct worker *w, struct job *job)
 	job->pool.started_us = clock_mono_us();
 }
 
+/* Where reports are read, each message carries the mark by which one about it
+ * is known again. */
+static void
+mark(const struct worker *w, struct job *job)
+{
+	struct transaction *t = &job->pool.transaction;
+	char text[TRACE_SIZE];
+
+	if (!w->rt->conf->feedback.reports.is_given ||
+	    trace_write(w->shared->trace_key, job->message, job->route_name,
+		t->envelope->stream, text) < 0)
+		return;
+	job->trace = xasprintf(REPORT_TRACE_FIELD ": %s\r\n", text);
+	t->prefix = job->trace;
+	t->prefix_len = strlen(job->trace);
+	if (t->body != NULL)
+		job->message_id =
+		    mail_report_message_id(t->body, (size_t)t->body_len);
+}
+
 static void
 start_job(struct worker *w, struct job *job)
 {
@@ -117,6 +140,7 @@ start_job(struct worker *w, struct job *job)
 		return;
 	}
 	fill_transaction(w, job);
+	mark(w, job);
 	pool_send(w->pool, (unsigned)route, &job->pool);
 	tell_connections(w);
 }

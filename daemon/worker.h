@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "conf/base/siphash.h"
 #include "daemon/auth.h"
 #include "daemon/full_plans.h"
 #include "daemon/histogram.h"
@@ -14,6 +15,7 @@
 #include "daemon/runtime.h"
 #include "daemon/spool.h"
 #include "daemon/suppression_list.h"
+#include "sink/mail_report.h"
 
 /*
  * I/O workers: one event loop each, with the server sessions it accepted and
@@ -28,7 +30,8 @@ struct worker_shared {
 	struct suppression_list *suppressions;
 	struct full_plans *full_plans;
 	struct mailbox *governor;
-	_Atomic bool wants_events; /* somebody reads the event log */
+	uint8_t trace_key[SIPHASH_KEY_SIZE]; /* set before they start */
+	_Atomic bool wants_events;	     /* somebody reads the event log */
 	_Atomic unsigned n_sessions;
 	_Atomic unsigned n_connections;
 	_Atomic uint64_t n_accepted; /* messages answered with 250 */
@@ -42,6 +45,7 @@ enum governor_letter {
 	GOVERNOR_TROUBLE,    /* struct trouble_letter */
 	GOVERNOR_SUPPRESSED, /* struct suppressed_letter: at RCPT */
 	GOVERNOR_SAVED,	     /* struct saved_letter, from the spool */
+	GOVERNOR_REPORT,     /* struct report_letter */
 	GOVERNOR_DRAINED,    /* struct letter: a worker has nothing left */
 };
 
@@ -50,6 +54,13 @@ struct suppressed_letter {
 	struct letter letter;
 	enum suppression_reason reason;
 	char *recipient;
+	char *client;
+};
+
+/* A DSN or a complaint came in. */
+struct report_letter {
+	struct letter letter;
+	struct mail_report report;
 	char *client;
 };
 

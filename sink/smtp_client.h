@@ -65,6 +65,9 @@ struct transaction {
 	/* How we name it to a next hop that logs what an XFORWARD says: goes
 	 * as IDENT where it is offered. NULL: not at all. */
 	const char *ident;
+	/* Fields in front of the content, with their CRLF; NULL: none. */
+	const char *prefix;
+	size_t prefix_len;
 	/* The content, CRLF line ends, not dot-stuffed: in memory, or read in
 	 * pieces by body_read when body is NULL (-1 = our own disk failed). */
 	const char *body;

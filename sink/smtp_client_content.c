@@ -159,8 +159,16 @@ client_content_begin(struct smtp_client *c, bool is_stuffed)
 	client_enter(c, CLIENT_BODY);
 	if (!is_stuffed)
 		strbuf_addf(&c->out, "BDAT %llu LAST\r\n",
-		    (unsigned long long)k->t->body_len);
+		    (unsigned long long)client_content_len(k->t));
+	if (k->t->prefix_len > 0)
+		put_content(c, k->t->prefix, k->t->prefix_len);
 	smtp_client_writable(c);
+}
+
+uint64_t
+client_content_len(const struct transaction *t)
+{
+	return t->body_len + t->prefix_len;
 }
 
 /* ---- looking at the header section ---- */

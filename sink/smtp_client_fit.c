@@ -48,12 +48,13 @@ refuse_size(struct smtp_client *c)
 	struct reply_fact fact;
 	char text[160];
 
-	if (c->size_max == 0 || t->body_len <= c->size_max)
+	if (c->size_max == 0 || client_content_len(t) <= c->size_max)
 		return;
 	snprintf(text, sizeof(text),
 	    "552 5.3.4 %llu octets are more than the %llu that the next hop "
 	    "takes (not sent)",
-	    (unsigned long long)t->body_len, (unsigned long long)c->size_max);
+	    (unsigned long long)client_content_len(t),
+	    (unsigned long long)c->size_max);
 	fact = client_fact_of_ours(c, 552, "5.3.4", text);
 	client_give_all(c, &fact);
 }

@@ -135,6 +135,8 @@ void client_content_begin(struct smtp_client *c, bool is_stuffed);
 /* Adds content up to CLIENT_PIECE of output, and its end; -1 = our disk. */
 int client_content_fill(struct smtp_client *c);
 /* Octets over 127 in the header section; -1 = our disk. */
+/* With what goes in front of it. */
+uint64_t client_content_len(const struct transaction *t);
 int client_content_has_utf8_header(const struct transaction *t);
 
 #endif

@@ -138,7 +138,7 @@ write_mail(struct smtp_client *c)
 	client_add(c, ">");
 	if (can(c, CAP_SIZE))
 		strbuf_addf(&c->out, " SIZE=%llu",
-		    (unsigned long long)t->body_len);
+		    (unsigned long long)client_content_len(t));
 	if (can(c, CAP_8BITMIME) && (e->has_8bit || e->body == BODY_8BITMIME))
 		client_add(c, " BODY=8BITMIME");
 	if (can(c, CAP_SMTPUTF8) && e->smtputf8)
