@@ -345,6 +345,7 @@ text_of(GMimeDataWrapper *content)
 		g_mime_data_wrapper_write_to_stream(content, stream);
 	bytes = g_mime_stream_mem_get_byte_array(GMIME_STREAM_MEM(stream));
 	strbuf_reserve(&text, bytes->len + 1);
+	strbuf_adds(&text, ""); /* nothing is a string too */
 	for (guint i = 0; i < bytes->len; i++)
 		if (bytes->data[i] != '\r' && bytes->data[i] != '\0')
 			strbuf_addc(&text, (char)bytes->data[i]);

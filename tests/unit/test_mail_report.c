@@ -140,7 +140,7 @@ no_reports(void **state)
 {
 	static const char *const names[] = { "bad_no_recipient",
 		"bad_plain_bounce", "bad_words_only", "bad_cut",
-		"bad_not_multipart", "bad_empty" };
+		"bad_not_multipart", "bad_empty", "bad_empty_part" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
