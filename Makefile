@@ -89,6 +89,14 @@ $(B)/gen/plans.inc: $(PLANS)
 	for p in $(PLANS); do printf '{ "%s",\n' "$$(basename $$p .yaml)"; \
 		$(C_STRING) $$p; echo '},'; done > $@
 
+# The dashboard: daemon/www/* and the library it draws with.
+WWW := $(sort $(wildcard daemon/www/*)) /usr/share/javascript/chart.js/chart.min.js
+$(B)/gen/www.inc: $(WWW)
+	@mkdir -p $(@D)
+	for f in $(WWW); do printf '{ "/%s", WWW_BODY(\n' "$$(basename $$f)"; \
+		$(C_STRING) $$f; echo ') },'; done > $@
+$(B)/obj/daemon/http_www.o: $(B)/gen/www.inc
+
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -9,10 +9,11 @@ set -eu
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
 liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev libglib2.0-dev uthash-dev
 libsystemd-dev libpcre2-dev libc-ares-dev libpsl-dev libgmime-3.0-dev
+libjs-chart.js
 python3"
 # What the tests talk with: real clients, servers and tools.
 peers="libcmocka-dev groff-base openssl ca-certificates swaks libnet-ssleay-perl msmtp
-util-linux procps"
+util-linux procps chromium chromium-driver"
 # An MTA that stands here already isn't replaced: tests that need Postfix are
 # skipped then.
 mta="postfix"

@@ -224,6 +224,8 @@ command_status(struct command *c)
 	answer_time(&c->out, "started", governor_started_utc_us(c->g));
 	answer_int(&c->out, "uptime_ms",
 	    (c->now_utc_us - governor_started_utc_us(c->g)) / 1000);
+	answer_opt(&c->out, "http", governor_http(c->g));
+	answer_opt(&c->out, "unready", governor_unready(c->g));
 	answer_str(&c->out, "log_level", log_level_name(log_level()));
 	show_alerts(c, &stats);
 	show_totals(c);

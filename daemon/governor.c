@@ -106,6 +106,12 @@ governor_history(struct governor *g)
 	return g->history;
 }
 
+const char *
+governor_http(const struct governor *g)
+{
+	return http_address(g->http);
+}
+
 void
 governor_times(struct governor *g, struct governor_times *out)
 {

@@ -28,6 +28,8 @@ struct event_log *governor_events(struct governor *g);
 struct event_base *governor_base(struct governor *g);
 int64_t governor_started_utc_us(const struct governor *g);
 struct history *governor_history(struct governor *g);
+/* Where HTTP is, its port resolved; "" = nowhere. */
+const char *governor_http(const struct governor *g);
 /* NULL: mail is accepted and can be written. Else why it isn't, in words. */
 const char *governor_unready(struct governor *g);
 struct governor_times {

@@ -134,7 +134,7 @@ parse_numbers(char **text, int64_t *numbers, int n)
 int
 history_point_parse(const char *text, size_t len, struct history_point *out)
 {
-	char copy[1024], *p = copy, *space;
+	char copy[2048], *p = copy, *space;
 	int64_t n[7];
 
 	*out = (struct history_point){ 0 };

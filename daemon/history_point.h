@@ -9,7 +9,7 @@
 #include "conf/reply_terms.h"
 
 /* What happened on a lane within one minute or one hour, in recipients. */
-#define HISTORY_REPLY_MAX 300 /* bytes of a reply that are kept */
+#define HISTORY_REPLY_MAX 500 /* bytes of a reply that are kept */
 
 enum history_kind { HISTORY_MINUTE, HISTORY_HOUR };
 #define HISTORY_KINDS 2

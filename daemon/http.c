@@ -202,7 +202,8 @@ on_request(struct evhttp_request *request, void *arg)
 			paths[i].serve(h, request);
 			return;
 		}
-	http_reply_text(request, 404, "there is no such page\n");
+	if (!http_serve_page(request, path))
+		http_reply_text(request, 404, "there is no such page\n");
 }
 
 /* ---- the socket ---- */

@@ -74,6 +74,10 @@ void http_peers_sweep(struct http *h);
 void http_peers_free(struct http *h);
 size_t http_n_unread(const struct http *h);
 
+/* http_www.c */
+/* A page that is part of the program. False: there is none of that path. */
+bool http_serve_page(struct evhttp_request *request, const char *path);
+
 /* http_api.c */
 #define HTTP_COMMAND_MAX 1200
 /* The admin socket's command that answers this path below /api/. False: there

@@ -94,6 +94,13 @@ governor_times(struct governor *g, struct governor_times *out)
 }
 
 const char *
+governor_http(const struct governor *g)
+{
+	(void)g;
+	return "127.0.0.1:8025";
+}
+
+const char *
 governor_unready(struct governor *g)
 {
 	return g->unready;

@@ -51,7 +51,7 @@ refused(void **state)
 	static const char *const cases[] = { "", "x", "1 2 3 4 5 6 7",
 		"1 2 3 4 5 6 7 -", "0 0 0 0 0 0 0 - ", "-5 0 0 0 0 0 0 - ",
 		"1 0 0 0 0 0 0 rate ", "1 0 0 0 0 0 x - " };
-	char big[2000];
+	char big[3000];
 	struct history_point p;
 
 	(void)state;
