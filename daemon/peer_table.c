@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Sessions and penalties by address. Acceptors ask before a session begins,
- * sessions tell when they end. An entry lives as long as it has sessions or
- * a penalty that is to be remembered.
+ * sessions tell when they end. An entry lives as long as it has sessions, a
+ * penalty or wrong passwords that are to be remembered.
  *
  * The subtle rule: entries without sessions stand in a list in the order in
  * which they came there, and each call looks at its first few only. So no call
@@ -26,9 +26,11 @@
 struct peer {
 	unsigned char key[16]; /* IPv6, or IPv4 as ::ffff:a.b.c.d */
 	unsigned n_sessions;
-	int64_t until_us;  /* of the penalty; 0 = none */
-	int64_t length_us; /* of the last one */
-	int64_t forget_us; /* from then on the next one is the first again */
+	int64_t until_us;    /* of the penalty; 0 = none */
+	int64_t length_us;   /* of the last one */
+	int64_t forget_us;   /* from then on the next one is the first again */
+	unsigned n_failures; /* wrong passwords, since: */
+	int64_t failing_us;
 	struct peer *prev, *next; /* in idle, while n_sessions is 0 */
 	UT_hash_handle hh;
 };
@@ -218,20 +220,47 @@ next_length_us(const struct peer *p, int64_t now_us, int64_t penalty_us)
 	return length_us < longest_us ? length_us : longest_us;
 }
 
+static void
+penalise(struct peer *p, int64_t now_us, int64_t penalty_us)
+{
+	p->length_us = next_length_us(p, now_us, penalty_us);
+	p->until_us = now_us + p->length_us;
+	p->forget_us = p->until_us + penalty_us * PEER_PENALTY_FACTOR_MAX;
+}
+
 void
 peer_penalise(struct peer_table *table, const struct sockaddr *peer,
     int64_t now_us, int64_t penalty_us)
 {
-	struct peer *p;
-
 	if (penalty_us <= 0)
 		return;
 	pthread_mutex_lock(&table->lock);
 	sweep(table, now_us);
+	penalise(find_or_add(table, peer), now_us, penalty_us);
+	pthread_mutex_unlock(&table->lock);
+}
+
+void
+peer_failed_auth(struct peer_table *table, const struct sockaddr *peer,
+    const struct conf_limits *limits, int64_t now_us)
+{
+	struct peer *p;
+
+	if (limits->penalty_us <= 0 || limits->auth_failures == 0)
+		return;
+	pthread_mutex_lock(&table->lock);
+	sweep(table, now_us);
 	p = find_or_add(table, peer);
-	p->length_us = next_length_us(p, now_us, penalty_us);
-	p->until_us = now_us + p->length_us;
-	p->forget_us = p->until_us + penalty_us * PEER_PENALTY_FACTOR_MAX;
+	if (now_us - p->failing_us >= PEER_FAILURES_US)
+		p->n_failures = 0;
+	if (p->n_failures++ == 0)
+		p->failing_us = now_us;
+	if (p->forget_us < p->failing_us + PEER_FAILURES_US)
+		p->forget_us = p->failing_us + PEER_FAILURES_US;
+	if (p->n_failures / PEER_FAILURES_FACTOR >= limits->auth_failures) {
+		p->n_failures = 0;
+		penalise(p, now_us, limits->penalty_us);
+	}
 	pthread_mutex_unlock(&table->lock);
 }
 

@@ -45,6 +45,15 @@ void peer_release(struct peer_table *table, const struct sockaddr *peer);
  */
 void peer_penalise(struct peer_table *table, const struct sockaddr *peer,
     int64_t now_us, int64_t penalty_us);
+/*
+ * A password was wrong. Whoever tries but a few in each session is counted too:
+ * PEER_FAILURES_FACTOR times limits.auth_failures of one address within
+ * PEER_FAILURES_US are a penalty. Not fewer, as many people may share one.
+ */
+#define PEER_FAILURES_FACTOR 4
+#define PEER_FAILURES_US     (10 * 60 * INT64_C(1000000))
+void peer_failed_auth(struct peer_table *table, const struct sockaddr *peer,
+    const struct conf_limits *limits, int64_t now_us);
 /* 0 = it isn't penalised now. */
 int64_t peer_penalised_until_us(struct peer_table *table,
     const struct sockaddr *peer, int64_t now_us);

@@ -5,11 +5,11 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -54,6 +54,16 @@ release(struct peer_table *table, const char *text)
 	struct sockaddr_storage s = address(text);
 
 	peer_release(table, (struct sockaddr *)&s);
+}
+
+static void
+fail_auth(struct peer_table *table, const char *text, int64_t now_us)
+{
+	static const struct conf_limits l = { .auth_failures = 2,
+		.penalty_us = PENALTY_US };
+	struct sockaddr_storage s = address(text);
+
+	peer_failed_auth(table, (struct sockaddr *)&s, &l, now_us);
 }
 
 /* Returns how long the address has to wait from now. */
@@ -308,10 +318,57 @@ threads_share_it(void **state)
 	peer_table_free(t);
 }
 
+/* One wrong password a session, and a new session for each. */
+static void
+wrong_passwords_are_counted_over_sessions(void **state)
+{
+	struct peer_table *t = peer_table_new();
+	int64_t now_us = SECOND_US;
+
+	(void)state;
+	for (int i = 0; i < 2 * PEER_FAILURES_FACTOR; i++) {
+		assert_int_equal(admit(t, "192.0.2.1", now_us), PEER_ADMITTED);
+		fail_auth(t, "192.0.2.1", now_us);
+		release(t, "192.0.2.1");
+		now_us += SECOND_US;
+	}
+	assert_int_equal(admit(t, "192.0.2.1", now_us), PEER_PENALISED);
+	assert_int_equal(admit(t, "192.0.2.2", now_us), PEER_ADMITTED);
+	release(t, "192.0.2.2");
+	now_us += PENALTY_US;
+	assert_int_equal(admit(t, "192.0.2.1", now_us), PEER_ADMITTED);
+	release(t, "192.0.2.1");
+	peer_table_free(t);
+}
+
+/* Someone's mail program with an old password asks every few minutes. */
+static void
+a_wrong_password_now_and_then_is_no_offence(void **state)
+{
+	struct peer_table *t = peer_table_new();
+	int64_t now_us = SECOND_US;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		fail_auth(t, "192.0.2.1", now_us);
+		assert_int_equal(admit(t, "192.0.2.1", now_us), PEER_ADMITTED);
+		release(t, "192.0.2.1");
+		now_us += PEER_FAILURES_US / 6;
+	}
+	/* And it is forgotten in the end. */
+	now_us += 2 * PEER_FAILURES_US;
+	assert_int_equal(admit(t, "192.0.2.9", now_us), PEER_ADMITTED);
+	release(t, "192.0.2.9");
+	assert_int_equal(peer_table_n_addresses(t), 0);
+	peer_table_free(t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(wrong_passwords_are_counted_over_sessions),
+		cmocka_unit_test(a_wrong_password_now_and_then_is_no_offence),
 		cmocka_unit_test(sessions_are_limited),
 		cmocka_unit_test(no_limits_mean_none),
 		cmocka_unit_test(what_counts_as_one_address),
