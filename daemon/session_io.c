@@ -162,6 +162,11 @@ deliver_auth(struct session_io *s, struct auth_identity *who, bool temporary)
 	bool was_stepping = s->is_stepping;
 
 	s->n_awaited--;
+	/* Also of one who hung up without waiting for the answer. */
+	if (who == NULL && !temporary)
+		peer_failed_auth(s->worker->shared->peers,
+		    (struct sockaddr *)&s->peer, &s->conf->limits,
+		    clock_mono_us());
 	if (s->stream == NULL) {
 		auth_identity_free(who);
 		session_release(s);
@@ -583,8 +588,15 @@ session_io_shutdown_all(struct worker *w)
 	struct session_io *s, *next;
 
 	DL_FOREACH_SAFE(w->sessions, s, next) {
-		if (s->smtp == NULL || s->stream == NULL)
+		if (s->stream == NULL)
 			continue;
+		/* Nothing is under way in a TLS handshake, and whoever is slow
+		 * with it would hold up our end. */
+		if (s->smtp == NULL ||
+		    (smtp_session_is_waiting(s->smtp) && s->n_awaited == 0)) {
+			session_close(s, false);
+			continue;
+		}
 		s->is_stepping = true;
 		smtp_session_shutdown(s->smtp);
 		s->is_stepping = false;

@@ -6,7 +6,7 @@ import socket
 import time
 import unittest
 
-from harness import IS_SANITIZED, Flyball, Peer, certificate, wait_until
+from harness import IS_SANITIZED, Flyball, Peer, certificate, crypt_line, wait_until
 
 OPEN = """
 listeners:
@@ -103,6 +103,38 @@ class Tls(unittest.TestCase):
             with greeted(f) as other:
                 other.sendall(b"NOOP\r\n")
                 self.assertIn(b"250", other.recv(100))
+
+
+class Guessing(unittest.TestCase):
+    def test_a_few_passwords_a_session(self):
+        """Who leaves before the session's limit comes back no more often."""
+        text = with_tls("limits: {auth_failures: 2, penalty: 30s}\nauth: {users_file: \"{dir}/users\"}").replace(
+            "auth: none, trusted: [127.0.0.0/8]", "auth: required, plaintext_auth: true")
+        f = Flyball(text, start=False)
+        f.tmp.file("users", crypt_line("app", "secret") + "\n")
+        f.start()
+        try:
+            for attempt in range(20):
+                with socket.create_connection(("127.0.0.1", f.port), timeout=10) as s:
+                    if s.recv(1000).startswith(b"421"):
+                        break
+                    s.sendall(b"EHLO a.test\r\n")
+                    s.recv(4000)
+                    s.sendall(b"AUTH PLAIN AGFwcABndWVzcw==\r\n")
+                    self.assertIn(b"535", s.recv(1000))
+            self.assertEqual(attempt, 8)
+        finally:
+            f.close()
+
+
+class Drain(unittest.TestCase):
+    def test_a_handshake_that_never_ends_holds_nothing_up(self):
+        with Flyball(with_tls()) as f, greeted(f) as s:
+            s.sendall(b"STARTTLS\r\n")
+            self.assertIn(b"220", s.recv(1000))
+            begun = time.monotonic()
+            self.assertEqual(f.stop(), 0)
+            self.assertLess(time.monotonic() - begun, 3)
 
 
 class Descriptors(unittest.TestCase):
