@@ -31,6 +31,9 @@
 
 #define LOW_WATER   STREAM_LOW_WATER
 #define LINGER_US   5000000
+/* Of one thread, at once. Nobody else counts them any more: beyond, whoever
+ * doesn't take our last word goes without it. */
+#define LINGER_MAX  256
 /* How often a turn asks for more output: a fast peer would take a large
  * message in one go and make all others wait. */
 #define TURN_PIECES 16
@@ -72,6 +75,8 @@ struct stream {
 
 /* One buffer a thread: an idle session costs no read buffer. */
 static _Thread_local char read_buffer[STREAM_READ_MAX];
+
+static _Thread_local unsigned n_lingering;
 
 static void end_stream(struct stream *s, enum stream_end how);
 static void flush(struct stream *s);
@@ -151,6 +156,7 @@ stream_free(struct stream *s)
 	if (s == NULL || s->is_dead)
 		return;
 	close_socket(s);
+	n_lingering -= s->state == STREAM_LINGERING;
 	s->state = STREAM_ENDED;
 	s->is_dead = true;
 	if (s->depth == 0)
@@ -781,7 +787,15 @@ stream_free_flush(struct stream *s)
 		stream_free(s);
 		return;
 	}
+	n_lingering++;
 	s->state = STREAM_LINGERING;
+	if (n_lingering > LINGER_MAX) {
+		enter(s);
+		flush(s);
+		stream_free(s);
+		leave(s);
+		return;
+	}
 	strbuf_fini(&s->in);
 	set_reading(s, false);
 	s->deadline_us = clock_mono_us() + LINGER_US;

@@ -484,6 +484,43 @@ the_end_comes_after_the_last_word(void **state)
 	close_all(&o, -1);
 }
 
+/* Peers that send on and don't read are nobody's any more once their owner is
+ * gone: they may not fill the table of descriptors. */
+static void
+last_words_to_the_deaf_are_bounded(void **state)
+{
+	enum { N = 400 };
+	struct owner o;
+	int peers[N], n_open = 0;
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		open_pair(&o, SOCK_STREAM, &peers[i]);
+		peer_writes(peers[i], "unread");
+		stream_write(o.stream, "bye", 3);
+		stream_free_flush(o.stream);
+	}
+	turn();
+	for (int i = 0; i < N; i++) {
+		/* A close with bytes unread is a reset; else it goes on. */
+		assert_string_equal(peer_reads(peers[i]), "bye");
+		n_open += send(peers[i], "x", 1, MSG_NOSIGNAL) == 1;
+	}
+	assert_in_range(n_open, 1, 256);
+	for (int i = 0; i < N; i++)
+		close(peers[i]);
+	for (int i = 0; i < 10; i++)
+		turn();
+	/* Those that went made room. */
+	open_pair(&o, SOCK_STREAM, &peers[0]);
+	peer_writes(peers[0], "unread");
+	stream_free_flush(o.stream);
+	turn();
+	assert_int_equal(send(peers[0], "x", 1, MSG_NOSIGNAL), 1);
+	close(peers[0]);
+	turn();
+}
+
 /* ---- deadlines ---- */
 
 struct trickle {
@@ -1009,6 +1046,7 @@ main(void)
 		cmocka_unit_test(held_input_waits_and_is_bounded),
 		cmocka_unit_test(a_peer_that_closed_its_side_gets_its_answer),
 		cmocka_unit_test(a_late_turn_doesnt_end_one_that_is_held_again),
+		cmocka_unit_test(last_words_to_the_deaf_are_bounded),
 		cmocka_unit_test(the_end_comes_after_the_last_word),
 		cmocka_unit_test(trickling_moves_no_deadline),
 		cmocka_unit_test(a_last_word_goes_out_after_the_deadline),
