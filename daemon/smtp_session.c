@@ -316,7 +316,7 @@ smtp_session_new(const struct session_setup *setup,
 	s->has_tls_context = setup->has_tls_context;
 	s->is_tls = setup->is_tls;
 	s->tls_text = xstrdup(setup->tls_text);
-	s->now_us = s->since_us = setup->now_us;
+	s->begun_us = s->now_us = s->since_us = setup->now_us;
 	/* Without AUTH only the operator's own networks may send. */
 	s->state = s->listener->auth == LISTENER_AUTH_NONE && !s->is_trusted
 	    ? SESSION_REFUSED

@@ -208,12 +208,38 @@ verb_refusal(const struct smtp_session *s, const struct verb_row *row,
 	return row->check != NULL ? row->check(s, args) : NULL;
 }
 
+/* Who may not send and doesn't say who he is can keep no session by asking
+ * small things of it for ever. */
+#define STRANGE_COMMANDS_MAX 100
+#define STRANGE_US	     (10 * 60 * INT64_C(1000000))
+
+/* True: it was answered. */
+static bool
+strangers_end(struct smtp_session *s)
+{
+	if (s->is_trusted || s->identity != NULL || s->state == SESSION_REFUSED)
+		return false;
+	if (s->now_us - s->begun_us > STRANGE_US) {
+		session_replyf(s, "421 4.4.2 %s no authentication, closing",
+		    s->conf->daemon.hostname);
+		session_close(s, "no authentication in time", false);
+		return true;
+	}
+	if (++s->n_strange <= STRANGE_COMMANDS_MAX)
+		return false;
+	session_reply_bad(s, "503 5.5.1 Too many commands, authenticate");
+	return true;
+}
+
 void
 session_command(struct smtp_session *s, char *line)
 {
 	const char *args, *refusal;
 	enum smtp_verb verb = smtp_verb_parse(line, &args);
 
+	if (verb != VERB_AUTH && verb != VERB_QUIT && verb != VERB_BDAT &&
+	    strangers_end(s))
+		return;
 	if (verb == VERB_UNKNOWN && s->state != SESSION_REFUSED) {
 		session_reply_bad(s, "500 5.5.2 Command not recognized");
 		return;

@@ -56,6 +56,7 @@ struct smtp_session {
 	char *tls_text; /* "TLSv1.3 TLS_AES_256_GCM_SHA384", or NULL */
 
 	enum session_state state;
+	int64_t begun_us;
 	int64_t now_us;	  /* of the last input */
 	int64_t since_us; /* when what is awaited began */
 	bool was_waiting; /* since_us begins at the next input */
@@ -64,6 +65,7 @@ struct smtp_session {
 	bool discards_rest; /* of this input: STARTTLS */
 	unsigned n_bad;	    /* commands since the last good message */
 	unsigned n_auth_failures;
+	unsigned n_strange; /* commands of one whom nobody knows yet */
 
 	struct strbuf line; /* of a command, until its CRLF is in */
 	char line_previous; /* the byte before what comes next */

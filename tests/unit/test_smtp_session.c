@@ -1362,6 +1362,37 @@ deadlines_are_absolute(void **state)
 	server_stop(&v);
 }
 
+static void
+a_stranger_keeps_no_session_for_ever(void **state)
+{
+	struct server v = { 0 };
+	const int64_t minute_us = 60000000;
+	int n = 0;
+
+	(void)state;
+	/* By many small commands: the ones too many are bad ones. */
+	server_start(&v, TLS, false);
+	for (; n < 200 && !v.is_closed; n++)
+		smtp_session_input(v.s, "NOOP\r\n", 6, 0);
+	assert_int_equal(n, 100 + conf_template.limits.bad_commands);
+	assert_true(v.is_abusive);
+	server_stop(&v);
+	/* By few, one before each deadline. */
+	server_start(&v, TLS, false);
+	for (n = 1; n < 100 && !v.is_closed; n++)
+		smtp_session_input(v.s, "NOOP\r\n", 6, n * 4 * minute_us);
+	assert_int_equal(n, 4);
+	assert_false(v.is_abusive);
+	server_stop(&v);
+	/* Whom we know may stay. */
+	server_start(&v, TLS, false);
+	smtp_session_input(v.s, EHLO ANN, strlen(EHLO ANN), 0);
+	for (n = 1; n < 300; n++)
+		smtp_session_input(v.s, "NOOP\r\n", 6, n * 4 * minute_us);
+	assert_false(v.is_closed);
+	server_stop(&v);
+}
+
 /* Nobody may have us write without end by asking without reading. */
 static void
 a_flood_of_commands_is_answered_in_portions(void **state)
@@ -1578,6 +1609,7 @@ main(void)
 		cmocka_unit_test(long_content_lines_pass_up_to_their_limit),
 		cmocka_unit_test(thousand_recipients_fit),
 		cmocka_unit_test(deadlines_are_absolute),
+		cmocka_unit_test(a_stranger_keeps_no_session_for_ever),
 		cmocka_unit_test(a_flood_of_commands_is_answered_in_portions),
 		cmocka_unit_test(shutdown_comes_at_a_boundary),
 		cmocka_unit_test(late_answers_are_dropped),
