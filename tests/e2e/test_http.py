@@ -244,6 +244,23 @@ class Http(unittest.TestCase):
             wait_until(lambda: fds() - before < 10, 30, "the connections' end")
             self.assertEqual(ask(f.port2, "/healthz")[0], 200)
 
+    def test_clients_that_go_away(self):
+        """In the middle of an answer that is made in steps, with a reset or
+        without, and with further requests behind the first."""
+        with Peer() as peer, self.daemon(peer) as f:
+            send(f.port, "a@gmail.com", *[f"a@s{n}.test" for n in range(300)])
+            for i in range(120):
+                s = socket.create_connection(("127.0.0.1", f.port2), timeout=10)
+                path = ("/metrics", "/api/lanes", "/api/lanes/ip-a/gmail/history", "/")[i % 4]
+                s.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * (1 + i % 3))
+                if i % 5 == 0:
+                    s.recv(100)
+                if i % 2:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                s.close()
+            self.assertEqual(ask(f.port2, "/healthz")[0], 200)
+            self.assertGreaterEqual(len(json.loads(ask(f.port2, "/api/lanes")[2])), 300)
+
     def test_rubbish(self):
         rubbish = [b"\r\n\r\n", b"GET\r\n\r\n", b"\x00\xff" * 100 + b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
                    b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n", b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n",
