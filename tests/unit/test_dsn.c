@@ -574,8 +574,8 @@ hostile_string(struct rng *rng, size_t max, size_t *len_out)
 {
 	static const char *const bits[] = { "\r\n", "\r\n\r\n", "\r", "\n",
 		"--", "\r\n--", "=_flyball_",
-		"Content-Type: multipart/mixed; "
-		"boundary=\"=_flyball_1\"\r\n",
+		("Content-Type: multipart/mixed; "
+		 "boundary=\"=_flyball_1\"\r\n"),
 		"\t", "  ", "=", "\xff", "\xc3\xbc", "\xf0\x9f\x98\x80", "\x80",
 		"\x7f", "\x01", "+0A", "+", "\\x{", "\\x{A}", "\\x{1F600}",
 		"\"", "<", ">", ";", ":", "550 5.1.1 ", ".\r\n", "From " };
