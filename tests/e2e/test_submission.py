@@ -10,7 +10,7 @@ import threading
 import time
 import unittest
 
-from harness import (Flyball, Peer, certificate, crypt_line, free_port, has,
+from harness import (PATIENCE, Flyball, Peer, certificate, crypt_line, free_port, has,
                      wait_until)
 
 OPEN = """
@@ -368,8 +368,9 @@ class Rude(unittest.TestCase):
             def session(seed):
                 r = random.Random(seed)
                 try:
-                    with socket.create_connection(("127.0.0.1", f.port), timeout=5) as s:
+                    with socket.create_connection(("127.0.0.1", f.port), timeout=5 * PATIENCE) as s:
                         kind = r.randrange(4)
+                        waits = r.randrange(2)  # else it is gone before we looked
                         if kind == 0:
                             s.sendall(r.randbytes(r.randrange(3000)))
                         elif kind == 1:
@@ -378,8 +379,15 @@ class Rude(unittest.TestCase):
                             s.sendall(b"EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nBDAT 99999\r\n" + r.randbytes(500))
                         else:
                             s.sendall(b"\r\n".join(r.randbytes(20) for _ in range(30)))
+                        if waits:
+                            s.shutdown(socket.SHUT_WR)
+                            seen = b""
+                            while piece := s.recv(65536):
+                                seen += piece
+                            answered.append(seen.startswith(b"220 "))
                 except OSError:
-                    pass
+                    failed.append(seed)
+            answered, failed = [], []
 
             def run(count):
                 threads = []
@@ -397,6 +405,9 @@ class Rude(unittest.TestCase):
             before = figures()
             run(n)
             after = figures()
+            print(f"garbage: {len(answered)} answered, {len(failed)} cut off", flush=True)
+            self.assertTrue(all(answered))
+            self.assertGreater(len(answered), n // 3)  # it did reach the daemon
             self.assertLessEqual(after[0], before[0] + 2)
             if "FLYBALL_SANITIZED" not in os.environ:
                 self.assertLess(after[1] - before[1], 4096, "KiB more after garbage")
