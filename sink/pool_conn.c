@@ -136,6 +136,18 @@ conn_push(struct conn *c)
 		stream_set_timeout(c->stream, c->route->idle_timeout_us);
 }
 
+/* A 421 that ends this connection and says nothing of others: it lay idle, or
+ * has carried as many messages as the peer takes on one. Should it mean that
+ * there are too many connections, the next one is told so at its banner. */
+static bool
+is_about_connection(const struct rcpt_result *r)
+{
+	return r->code == 421 &&
+	    (strcmp(r->enhanced, "4.4.2") == 0 ||
+		(r->answer.class == CLASS_RATE &&
+		    r->answer.blame == BLAME_CONNECTIONS));
+}
+
 /* The peer had closed while the connection lay idle (RFC 5321 3.8 lets it),
  * or says so only now: not one word was said about this message. Should the
  * peer have taken it nevertheless and died before its first reply, then it
@@ -149,8 +161,7 @@ was_stale(const struct conn *c)
 	    c->way->pool->is_aborting)
 		return false;
 	return t->n_replies == 0 ||
-	    (t->n_replies == 1 && t->results[0].code == 421 &&
-		strcmp(t->results[0].enhanced, "4.4.2") == 0);
+	    (t->n_replies == 1 && is_about_connection(&t->results[0]));
 }
 
 static void

@@ -282,6 +282,17 @@ struct test_job {
 	int n_done;
 };
 
+/* Made once, kept to the end. */
+static inline const struct reply_rules *
+built_in_rules(void)
+{
+	static const struct reply_rules *rules;
+
+	if (rules == NULL)
+		rules = reply_rules_new(NULL, NULL);
+	return rules;
+}
+
 static inline void
 job_init(struct test_job *j)
 {
@@ -289,6 +300,7 @@ job_init(struct test_job *j)
 	j->envelope.sender = (char *)"sender@example.com";
 	j->recipient.address = (char *)"rcpt@example.org";
 	j->job.transaction = (struct transaction){ .envelope = &j->envelope,
+		.rules = built_in_rules(),
 		.recipients = &j->recipient,
 		.n_recipients = 1,
 		.results = &j->result,

@@ -190,7 +190,11 @@ a_stale_connection_costs_no_attempt(void **state)
 	} rows[] = {
 		{ "MAIL 250 ok;MAIL !", true },
 		{ "MAIL 250 ok;MAIL 421 4.4.2 idle too long!", true },
-		{ "MAIL 250 ok;MAIL 421 4.7.28 too fast!", false },
+		/* It takes so many messages a connection, and no more. */
+		{ "MAIL 250 ok;MAIL 421 4.7.0 Max messages per connection "
+		  "reached!",
+		    true },
+		{ "MAIL 250 ok;MAIL 421 4.7.28 unusual rate of mail!", false },
 		{ "MAIL 250 ok;MAIL 451 4.3.0 later", false },
 		{ "RCPT 250 ok;RCPT !", false },
 		{ "MAIL !", false }, /* on a fresh one it means us */
