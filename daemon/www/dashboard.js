@@ -454,8 +454,7 @@ function showPlan(card, p) {
 		],
 	};
 	const more = options({});
-	more.scales.x.stacked = true;
-	more.scales.y.stacked = false;
+	more.scales.x.stacked = true; /* y: what has a stack, not the line */
 	more.plugins.tooltip = { callbacks: { afterBody: (items) => days[items[0].dataIndex].date } };
 	card.querySelector("h3").textContent = p.name;
 	card.querySelector(".hint").textContent = (p.plan || "no plan") + ", " + p.state + (p.mode === "shadow" ? " (shadow)" : "") + (p.day > 0 ? ", day " + p.day + ", stage " + p.stage + " of " + p.stages : "")

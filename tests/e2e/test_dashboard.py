@@ -120,6 +120,22 @@ class Dashboard(unittest.TestCase):
         plans = [label for section, _, label in drawn if section == "h-plans"]
         self.assertTrue(any("ip-new/" in label for label in plans), plans)
 
+    def test_a_plan_shows_allowed_against_sent(self):
+        """The bars of a day stand on each other; the line doesn't on them."""
+        self.show()
+        days = {d["day"]: d for d in self.daemon.ctl("plan", "ip-new/other:example.net")["history"]}
+        shown = self.browser.run("""
+            const c = Chart.getChart(document.querySelector('#plans [data-key="ip-new/other:example.net"] canvas'));
+            return c.data.labels.map((label, i) => [label, c.data.datasets[0].data[i], c.scales.y.getValueForPixel(c.getDatasetMeta(3).data[i].y),
+                c.scales.y.getValueForPixel(c.getDatasetMeta(0).data[i].y)])""")
+        self.assertGreater(len(shown), 3)
+        for label, allowed, top, line in shown[:4]:
+            day = days[int(label.split()[1])]
+            self.assertAlmostEqual(top, day["accepted"] + day["deferred"] + day["rejected"], delta=0.2)
+            self.assertEqual(allowed, day["allowed"] or None)
+            if allowed:
+                self.assertAlmostEqual(line, allowed, delta=0.2)
+
     def test_tables_beside_the_charts(self):
         self.show()
         rows = self.browser.run("""
