@@ -8,6 +8,9 @@
  * left here: it brings back our signed mark, or names a Message-ID, an ENVID
  * or a recipient that left lately. What isn't known again is told and nothing
  * else.
+ *
+ * The subtle rule: mark and Message-ID are known to whoever got the mail. They
+ * say which lane it is about; an address is suppressed only if mail went to it.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -113,6 +116,7 @@ struct found { /* what one recipient's report is about */
 	uint64_t message;
 	const char *route, *stream, *by;
 	const char *address;
+	bool is_addressee; /* the mail went to that address */
 	char provider[ADDRESS_DOMAIN_MAX + 1];
 	char site[ADDRESS_DOMAIN_MAX + 1];
 	char sender_domain[ADDRESS_DOMAIN_MAX + 1];
@@ -142,6 +146,8 @@ find_message(struct governor *g, const struct mail_report *r,
 		f->route = intern(trace.route);
 		f->stream = intern(trace.stream);
 		f->by = "trace";
+		f->is_addressee |=
+		    trace_is_to(g->shared.trace_key, &trace, f->address);
 		return true;
 	}
 	if (relayed == NULL)
@@ -184,6 +190,9 @@ find(struct governor *g, const struct mail_report *r,
 	    0)
 		f->sender_domain[0] = '\0';
 	place(g, f->address, f);
+	f->is_addressee = g->reports->relayed != NULL &&
+	    relayed_find(g->reports->relayed, RELAYED_RECIPIENT, f->address) !=
+		NULL;
 	return find_message(g, r, to, f);
 }
 
@@ -235,7 +244,7 @@ suppress(struct governor *g, const struct mail_report *r, const struct found *f)
 		.added_utc_us = now_utc_us,
 		.expires_utc_us = now_utc_us + conf->ttl_us };
 
-	if (conf->action != SUPPRESSION_OFF &&
+	if (f->is_addressee && conf->action != SUPPRESSION_OFF &&
 	    suppression_list_add(g->shared.suppressions, &entry, &g->stale))
 		governor_event_suppressed(g, &entry);
 	free(why);
@@ -348,8 +357,9 @@ status(struct governor *g, const struct mail_report *r,
 	event_report(g, r, to, &f,
 	    to->action == ACTION_FAILED ? "bounced" : "deferred", &answer);
 	learn(g, to, &f, &answer, text);
-	governor_judge_answer(g, f.address, &answer,
-	    to->action == ACTION_FAILED, text, &g->stale);
+	if (f.is_addressee)
+		governor_judge_answer(g, f.address, &answer,
+		    to->action == ACTION_FAILED, text, &g->stale);
 }
 
 void

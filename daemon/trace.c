@@ -6,12 +6,16 @@
  */
 #include "daemon/trace.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/base/address.h"
+
 #define PREFIX	  "fb1/"
 #define TAG_CHARS 16
+#define WHO_CHARS 8
 
 /* No "/" and nothing that a header field or a log would break at. */
 static int
@@ -30,17 +34,67 @@ tag_of(const uint8_t key[SIPHASH_KEY_SIZE], const char *text, size_t len,
 	snprintf(out, TAG_CHARS + 1, "%016" PRIx64, siphash(key, text, len));
 }
 
+/* The message is in it, so that two mails to one person look different. */
+static void
+who_of(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
+    const char *address, char out[WHO_CHARS + 1])
+{
+	char text[MESSAGE_ID_SIZE + ADDRESS_PATH_MAX + 1];
+	size_t len = MESSAGE_ID_SIZE;
+
+	memset(text, 0, sizeof(text));
+	message_id_format(message, text);
+	for (; *address != '\0' && len < sizeof(text); address++)
+		text[len++] = (char)tolower((unsigned char)*address);
+	snprintf(out, WHO_CHARS + 1, "%08" PRIx32,
+	    (uint32_t)siphash(key, text, len));
+}
+
+static void
+write_who(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
+    const struct recipient *to, size_t n_to, char out[TRACE_WHO_SIZE])
+{
+	char *p = out;
+
+	snprintf(out, TRACE_WHO_SIZE, "-");
+	if (n_to > TRACE_WHO_MAX)
+		return;
+	for (size_t i = 0; i < n_to; i++) {
+		if (i > 0)
+			*p++ = '.';
+		who_of(key, message, to[i].address, p);
+		p += WHO_CHARS;
+	}
+}
+
+bool
+trace_is_to(const uint8_t key[SIPHASH_KEY_SIZE], const struct trace *t,
+    const char *address)
+{
+	char who[WHO_CHARS + 1];
+
+	who_of(key, t->message, address, who);
+	for (const char *p = t->who; strlen(p) >= WHO_CHARS; p += WHO_CHARS) {
+		if (strncmp(p, who, WHO_CHARS) == 0)
+			return true;
+		p += p[WHO_CHARS] == '.';
+	}
+	return false;
+}
+
 int
 trace_write(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
-    const char *route, const char *stream, char out[TRACE_SIZE])
+    const char *route, const char *stream, const struct recipient *to,
+    size_t n_to, char out[TRACE_SIZE])
 {
-	char id[MESSAGE_ID_SIZE], tag[TAG_CHARS + 1];
+	char id[MESSAGE_ID_SIZE], who[TRACE_WHO_SIZE], tag[TAG_CHARS + 1];
 	int len;
 
 	if (!is_name(route) || !is_name(stream))
 		return -1;
-	len = snprintf(out, TRACE_SIZE, PREFIX "%s/%s/%s/",
-	    message_id_format(message, id), route, stream);
+	write_who(key, message, to, n_to, who);
+	len = snprintf(out, TRACE_SIZE, PREFIX "%s/%s/%s/%s/",
+	    message_id_format(message, id), route, stream, who);
 	tag_of(key, out, (size_t)len, tag);
 	memcpy(out + len, tag, sizeof(tag));
 	return 0;
@@ -73,6 +127,8 @@ trace_read(const uint8_t key[SIPHASH_KEY_SIZE], const char *text,
 		p = take(p, out->route, sizeof(out->route));
 	if (p != NULL)
 		p = take(p, out->stream, sizeof(out->stream));
+	if (p != NULL)
+		p = take(p, out->who, sizeof(out->who));
 	if (p == NULL)
 		return -1;
 	tag_of(key, text, (size_t)(p - text), tag);

@@ -108,7 +108,7 @@ mark(const struct worker *w, struct job *job)
 
 	if (!w->rt->conf->feedback.reports.is_given ||
 	    trace_write(w->shared->trace_key, job->message, job->route_name,
-		t->envelope->stream, text) < 0)
+		t->envelope->stream, t->recipients, t->n_recipients, text) < 0)
 		return;
 	job->trace = xasprintf(REPORT_TRACE_FIELD ": %s\r\n", text);
 	t->prefix = job->trace;

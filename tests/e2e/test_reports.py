@@ -102,7 +102,7 @@ class Reports(unittest.TestCase):
     def test_known_by_our_mark_and_that_lasts(self):
         with self.flyball() as f:
             header = self.send(f, "gone@mine.test")
-            self.assertRegex(header, r"^X-Flyball-Trace: fb1/[0-9A-Z]{13}/out/default/[0-9a-f]{16}\r\n")
+            self.assertRegex(header, r"^X-Flyball-Trace: fb1/[0-9A-Z]{13}/out/default/[0-9a-f]{8}/[0-9a-f]{16}\r\n")
             f.stop()
             f.start()
             mark = "\n".join(l for l in header.splitlines() if l.startswith("X-Flyball"))
@@ -138,6 +138,26 @@ class Reports(unittest.TestCase):
             self.report(f, dsn("stranger@else.test"))
             wait_until(lambda: f.events("unknown_report"), 5, "that it isn't known")
             self.assertNotIn("stranger@else.test", self.suppressed(f))
+
+    def test_a_mark_speaks_for_nobody_else(self):
+        """Whoever got mail has its mark, and might have others suppressed."""
+        with self.flyball() as f:
+            header = self.send(f, "evil@mine.test").replace("\r\n", "\n")
+            mark = "\n".join(l for l in header.splitlines() if l.startswith("X-Flyball"))
+            self.report(f, dsn("victim1@mine.test", mark))
+            self.report(f, dsn("victim2@mine.test", "Message-ID: <m.evil@app.test>"))
+            self.report(f, ARF % ("abuse", "victim3@mine.test", header))
+            self.report(f, dsn("EVIL@mine.test", mark))  # he himself may
+            wait_until(lambda: len(f.events("bounced")) == 3 and f.events("complained"), 5, "the reports")
+            wait_until(lambda: self.suppressed(f), 5, "his own")
+            self.assertEqual(list(self.suppressed(f)), ["EVIL@mine.test"])
+            f.stop()
+            f.start()  # the mark is all that is left
+            self.report(f, dsn("victim4@mine.test", mark))
+            wait_until(lambda: len(f.events("bounced")) == 4, 5, "the report")
+            self.assertEqual(list(self.suppressed(f)), ["EVIL@mine.test"])
+            for n in range(1, 5):
+                self.send(f, f"victim{n}@mine.test")
 
     def test_a_bounce_counts_for_the_plan(self):
         with self.flyball() as f:

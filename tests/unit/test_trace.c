@@ -13,6 +13,18 @@
 static const uint8_t key[SIPHASH_KEY_SIZE] = "0123456789abcde";
 static const uint8_t other_key[SIPHASH_KEY_SIZE] = "1123456789abcde";
 
+static const struct recipient to[9] = {
+	{ .address = (char *)"Ann@example.net" },
+	{ .address = (char *)"bob@example.org" },
+	{ .address = (char *)"c@example.org" },
+	{ .address = (char *)"d@example.org" },
+	{ .address = (char *)"e@example.org" },
+	{ .address = (char *)"f@example.org" },
+	{ .address = (char *)"g@example.org" },
+	{ .address = (char *)"h@example.org" },
+	{ .address = (char *)"i@example.org" },
+};
+
 static void
 there_and_back(void **state)
 {
@@ -20,7 +32,7 @@ there_and_back(void **state)
 	struct trace t;
 
 	(void)state;
-	assert_int_equal(trace_write(key, 42, "ip-a", "news", text), 0);
+	assert_int_equal(trace_write(key, 42, "ip-a", "news", to, 2, text), 0);
 	assert_int_equal(strncmp(text, "fb1/", 4), 0);
 	assert_int_equal(trace_read(key, text, &t), 0);
 	assert_int_equal(t.message, 42);
@@ -29,16 +41,18 @@ there_and_back(void **state)
 	assert_int_equal(trace_read(other_key, text, &t), -1);
 	memset(longest, 'x', sizeof(longest));
 	longest[TRACE_NAME_MAX] = '\0';
-	assert_int_equal(trace_write(key, UINT64_MAX, longest, longest, text),
+	assert_int_equal(trace_write(key, UINT64_MAX, longest, longest, to, 8,
+			     text),
 	    0);
 	assert_int_equal(trace_read(key, text, &t), 0);
 	assert_true(t.message == UINT64_MAX);
 	longest[TRACE_NAME_MAX] = 'x';
 	longest[TRACE_NAME_MAX + 1] = '\0';
-	assert_int_equal(trace_write(key, 1, longest, "s", text), -1);
-	assert_int_equal(trace_write(key, 1, "a/b", "s", text), -1);
-	assert_int_equal(trace_write(key, 1, "a", "s\r\nX: y", text), -1);
-	assert_int_equal(trace_write(key, 1, "a", "", text), -1);
+	assert_int_equal(trace_write(key, 1, longest, "s", to, 1, text), -1);
+	assert_int_equal(trace_write(key, 1, "a/b", "s", to, 1, text), -1);
+	assert_int_equal(trace_write(key, 1, "a", "s\r\nX: y", to, 1, text),
+	    -1);
+	assert_int_equal(trace_write(key, 1, "a", "", to, 1, text), -1);
 }
 
 /* Each character counts. */
@@ -50,7 +64,8 @@ any_change_is_seen(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(trace_write(key, 7, "ip-a", "default", text), 0);
+	assert_int_equal(trace_write(key, 7, "ip-a", "default", to, 2, text),
+	    0);
 	len = strlen(text);
 	for (size_t i = 0; i < len; i++) {
 		memcpy(bad, text, len + 1);
@@ -67,12 +82,41 @@ any_change_is_seen(void **state)
 	assert_int_equal(trace_read(key, "fb1////", &t), -1);
 }
 
+/* Who got the mail may speak of himself with its mark, and of nobody else. */
+static void
+it_says_to_whom(void **state)
+{
+	char text[TRACE_SIZE], again[TRACE_SIZE];
+	struct trace t;
+
+	(void)state;
+	assert_int_equal(trace_write(key, 7, "r", "s", to, 8, text), 0);
+	assert_int_equal(trace_read(key, text, &t), 0);
+	for (int i = 0; i < 8; i++)
+		assert_true(trace_is_to(key, &t, to[i].address));
+	assert_true(trace_is_to(key, &t, "aNN@EXAMPLE.net"));
+	assert_false(trace_is_to(key, &t, to[8].address));
+	assert_false(trace_is_to(key, &t, "ann@example.ne"));
+	assert_false(trace_is_to(key, &t, ""));
+	/* Too many to be told. */
+	assert_int_equal(trace_write(key, 7, "r", "s", to, 9, text), 0);
+	assert_int_equal(trace_read(key, text, &t), 0);
+	assert_false(trace_is_to(key, &t, to[0].address));
+	/* One person's mails can't be told to be one person's. */
+	assert_int_equal(trace_write(key, 7, "r", "s", to, 1, text), 0);
+	assert_int_equal(trace_write(key, 8, "r", "s", to, 1, again), 0);
+	assert_int_not_equal(strncmp(strstr(text, "/s/"), strstr(again, "/s/"),
+				 11),
+	    0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back),
 		cmocka_unit_test(any_change_is_seen),
+		cmocka_unit_test(it_says_to_whom),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
