@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The thread that reads one MTA's log. A file is looked at every few
+ * milliseconds while it grows and more rarely when it doesn't; the journal is
+ * a journalctl that writes to a pipe. The governor sees only batches.
+ *
+ * The one subtle rule: a batch says where the reading stands behind it, and
+ * the governor keeps that together with what it made of the batch. So after a
+ * crash both are as of the same line.
+ */
+#include "daemon/log_reader.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "conf/base/clock.h"
+#include "conf/base/xalloc.h"
+#include "daemon/log_file.h"
+#include "daemon/log_journal.h"
+
+#define PIECE_BYTES  262144
+#define BATCHES_MOST 32 /* with the governor */
+#define LOOK_MS	     5
+#define IDLE_LOOK_MS 100
+#define BROKEN_MS    1000
+
+struct log_reader {
+	char *name;
+	struct mta_log log;
+	struct zone *zone;
+	struct log_pattern *pattern;
+	struct log_file *file; /* one of these two */
+	struct log_journal *journal;
+	struct mailbox *to;
+	int kind;
+	struct log_batch *batch; /* being filled */
+	uint64_t n_lines;
+	bool was_broken;
+	pthread_t thread;
+	bool is_running;
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t changed;
+	unsigned n_out; /* batches that the governor has */
+	bool is_stopping;
+};
+
+static const char *const formats[MTA_LOG_FORMAT_COUNT] = {
+	[MTA_LOG_POSTFIX] = "postfix",
+	[MTA_LOG_EXIM] = "exim",
+	[MTA_LOG_OPENSMTPD] = "opensmtpd",
+	[MTA_LOG_PATTERN] = "pattern",
+};
+
+const char *
+log_reader_name(const struct log_reader *r)
+{
+	return r->name;
+}
+
+/* ---- batches ---- */
+
+void
+log_batch_free(struct log_batch *b)
+{
+	struct log_reader *r = b->reader;
+
+	pthread_mutex_lock(&r->lock);
+	r->n_out--;
+	pthread_cond_signal(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+	free(b);
+}
+
+static struct log_batch *
+batch_of(struct log_reader *r)
+{
+	if (r->batch == NULL) {
+		r->batch = xmalloc(sizeof(*r->batch));
+		memset(r->batch, 0, offsetof(struct log_batch, bytes));
+		r->batch->reader = r;
+	}
+	return r->batch;
+}
+
+static void
+fill_place(struct log_reader *r, struct log_batch *b)
+{
+	struct log_place place;
+
+	if (r->journal != NULL) {
+		snprintf(b->place, sizeof(b->place), "%s",
+		    log_journal_cursor(r->journal));
+		return;
+	}
+	if (log_file_place(r->file, &place))
+		log_place_format(&place, b->place);
+	b->n_gaps = log_file_n_gaps(r->file);
+}
+
+static void
+post(struct log_reader *r)
+{
+	struct log_batch *b = r->batch;
+
+	fill_place(r, b);
+	b->n_lines = r->n_lines;
+	r->n_lines = 0;
+	r->batch = NULL;
+	pthread_mutex_lock(&r->lock);
+	r->n_out++;
+	pthread_mutex_unlock(&r->lock);
+	mailbox_post(r->to, &b->letter, r->kind);
+}
+
+static bool
+is_full(const struct log_batch *b)
+{
+	return b->n_records == LOG_BATCH_RECORDS ||
+	    b->used > LOG_BATCH_BYTES / 2;
+}
+
+/* The line is put where the batch keeps it, and read there: the record's spans
+ * point into it. Lines longer than half a batch say nothing to us. */
+static char *
+keep_line(struct log_batch *b, const char *line, size_t len)
+{
+	if (len > LOG_BATCH_BYTES - b->used)
+		len = LOG_BATCH_BYTES - b->used;
+	memcpy(b->bytes + b->used, line, len);
+	return b->bytes + b->used;
+}
+
+static bool
+on_line(const char *line, size_t len, void *arg)
+{
+	struct log_reader *r = arg;
+	struct log_batch *b = batch_of(r);
+	char *kept;
+
+	r->n_lines++;
+	if (len > LOG_BATCH_BYTES / 2)
+		return true;
+	kept = keep_line(b, line, len);
+	if (!mta_log_read(&r->log, kept, len, &b->records[b->n_records]))
+		return true;
+	b->n_records++;
+	b->used += len;
+	return !is_full(b);
+}
+
+static bool
+on_entry(const struct log_entry *e, void *arg)
+{
+	struct log_reader *r = arg;
+	struct log_batch *b = batch_of(r);
+	struct span message = { e->message, strlen(e->message) };
+	struct span program = { e->program, strlen(e->program) };
+	char *kept;
+
+	r->n_lines++;
+	if (message.len > LOG_BATCH_BYTES / 2)
+		return true;
+	kept = keep_line(b, e->message, message.len);
+	message.p = kept;
+	if (!mta_log_read_parts(&r->log, e->utc_us, program, message,
+		&b->records[b->n_records]))
+		return true;
+	b->n_records++;
+	b->used += message.len;
+	return !is_full(b);
+}
+
+/* ---- the thread ---- */
+
+/* Sleeps, or returns at once when it is to stop: true. */
+static bool
+pause_ms(struct log_reader *r, int64_t ms)
+{
+	struct timespec until;
+	bool is_stopping;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += ms % 1000 * 1000000;
+	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&r->lock);
+	while (!r->is_stopping &&
+	    pthread_cond_timedwait(&r->changed, &r->lock, &until) != ETIMEDOUT)
+		;
+	is_stopping = r->is_stopping;
+	pthread_mutex_unlock(&r->lock);
+	return is_stopping;
+}
+
+/* Until the governor has room for one more batch; true: it is to stop. */
+static bool
+wait_for_room(struct log_reader *r)
+{
+	bool is_stopping;
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->is_stopping && r->n_out >= BATCHES_MOST)
+		pthread_cond_wait(&r->changed, &r->lock);
+	is_stopping = r->is_stopping;
+	pthread_mutex_unlock(&r->lock);
+	return is_stopping;
+}
+
+static void
+tell_broken(struct log_reader *r, bool is_broken, const struct err *why)
+{
+	struct log_batch *b;
+
+	if (is_broken == r->was_broken)
+		return;
+	r->was_broken = is_broken;
+	b = batch_of(r);
+	b->is_broken = is_broken;
+	if (is_broken)
+		b->why = *why;
+	post(r);
+}
+
+static int64_t
+look(struct log_reader *r, struct err *why)
+{
+	r->log.now_utc_us = clock_utc_us();
+	if (r->journal != NULL)
+		return log_journal_read(r->journal, on_entry, r, IDLE_LOOK_MS,
+		    why);
+	return log_file_read(r->file, on_line, r, PIECE_BYTES, why);
+}
+
+static void *
+run(void *arg)
+{
+	struct log_reader *r = arg;
+	int64_t wait_ms = LOOK_MS;
+	struct err why;
+
+	while (!wait_for_room(r)) {
+		int64_t n = look(r, &why);
+
+		/* Also when nothing in it was ours: the place moves on. */
+		if (r->n_lines > 0)
+			post(r);
+		tell_broken(r, n < 0, &why);
+		if (n > 0) {
+			wait_ms = LOOK_MS;
+			continue;
+		}
+		if (n == 0 && wait_ms < IDLE_LOOK_MS)
+			wait_ms *= 2;
+		if (pause_ms(r, n < 0 ? BROKEN_MS : wait_ms))
+			break;
+	}
+	return NULL;
+}
+
+/* ---- life ---- */
+
+struct log_reader *
+log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
+    const char *timezone, const char *place, struct mailbox *to, int kind,
+    struct err *err_out)
+{
+	struct log_reader *r = xcalloc(1, sizeof(*r));
+	struct log_place at;
+	size_t where;
+
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->changed, NULL);
+	r->name = xasprintf("%s %s", formats[format],
+	    log->journal ? "journal" : log->path);
+	r->to = to;
+	r->kind = kind;
+	r->log.format = format;
+	r->zone = zone_open(timezone, err_out);
+	if (r->zone == NULL)
+		goto failed;
+	r->log.zone = r->zone;
+	if (format == MTA_LOG_PATTERN) {
+		r->pattern = log_pattern_new(log->match, &where, err_out);
+		if (r->pattern == NULL)
+			goto failed;
+		r->log.pattern = r->pattern;
+	}
+	if (log->journal)
+		r->journal = log_journal_new(place);
+	else if (place != NULL && log_place_parse(place, &at) == 0)
+		r->file = log_file_new(log->path, &at);
+	else
+		r->file = log_file_new(log->path, NULL);
+	return r;
+failed:
+	log_reader_free(r);
+	return NULL;
+}
+
+int
+log_reader_start(struct log_reader *r, struct err *err_out)
+{
+	int rc = pthread_create(&r->thread, NULL, run, r);
+
+	if (rc != 0)
+		return err_set(err_out, "log reader: %s", strerror(rc));
+	r->is_running = true;
+	return 0;
+}
+
+void
+log_reader_stop(struct log_reader *r)
+{
+	if (!r->is_running)
+		return;
+	pthread_mutex_lock(&r->lock);
+	r->is_stopping = true;
+	pthread_cond_broadcast(&r->changed);
+	pthread_mutex_unlock(&r->lock);
+	pthread_join(r->thread, NULL);
+	r->is_running = false;
+}
+
+void
+log_reader_free(struct log_reader *r)
+{
+	if (r == NULL)
+		return;
+	log_reader_stop(r);
+	free(r->batch);
+	log_file_free(r->file);
+	log_journal_free(r->journal);
+	log_pattern_free(r->pattern);
+	zone_close(r->zone);
+	pthread_cond_destroy(&r->changed);
+	pthread_mutex_destroy(&r->lock);
+	free(r->name);
+	free(r);
+}

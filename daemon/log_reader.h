@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_LOG_READER_H
+#define FLYBALL_LOG_READER_H
+
+#include "conf/conf.h"
+#include "daemon/mailbox.h"
+#include "sink/mta_log.h"
+
+/*
+ * One MTA's log, read on a thread of its own: lines become records there, and
+ * only records reach the governor, in batches. It waits while the governor has
+ * enough of them.
+ */
+struct log_reader;
+
+#define LOG_BATCH_RECORDS 256
+#define LOG_BATCH_BYTES	  65536
+#define LOG_PLACE_TEXT	  600
+
+/* Letter to the governor; free with log_batch_free(). */
+struct log_batch {
+	struct letter letter;
+	struct log_reader *reader;
+	struct mta_record records[LOG_BATCH_RECORDS];
+	size_t n_records;
+	/* Behind its last line; "" where nothing was read yet. */
+	char place[LOG_PLACE_TEXT];
+	uint64_t n_lines; /* read since the last batch */
+	unsigned n_gaps;  /* since the start: lines may be missing */
+	bool is_broken;	  /* there is nothing to read from: why */
+	struct err why;
+	size_t used;
+	char bytes[LOG_BATCH_BYTES]; /* what the records' spans point into */
+};
+void log_batch_free(struct log_batch *b);
+
+/* `place` is a log_batch's, or NULL: what is written from now on. The log and
+ * the zone are copied, the pattern compiled. NULL: it doesn't compile. */
+struct log_reader *log_reader_new(const struct conf_mta_log *log,
+    enum mta_log_format format, const char *timezone, const char *place,
+    struct mailbox *to, int kind, struct err *err_out);
+int log_reader_start(struct log_reader *r, struct err *err_out);
+/* Joins; batches may lie in the mailbox still. */
+void log_reader_stop(struct log_reader *r);
+void log_reader_free(struct log_reader *r);
+/* "postfix /var/log/mail.log": for keys, alerts and people. */
+const char *log_reader_name(const struct log_reader *r);
+
+#endif
