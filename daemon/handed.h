@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_HANDED_H
+#define FLYBALL_HANDED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+
+#include "conf/base/heap.h"
+
+/*
+ * What was handed over to MTAs whose logs are read, by the queue ids they gave
+ * it: so that a line of the log leads back to our message and its lane. Kept
+ * over a restart as text by key, written in the commit that settles the
+ * message. Bounded: beyond the most, the oldest is forgotten.
+ */
+#define HANDED_MOST    1000000
+#define HANDED_KEY_MAX 100
+
+struct handed { /* one transaction */
+	UT_hash_handle hh;
+	struct handed *prev, *next; /* by age */
+	struct heap_node due;	    /* UTC: credit's end, then all of it */
+	uint64_t message;
+	int64_t utc_us; /* handed over */
+	uint64_t event; /* of the last reply */
+	int64_t event_utc_us;
+	uint32_t number, epoch;
+	uint32_t n_total, n_left; /* recipients without a final answer */
+	uint32_t n_held;	  /* of them, those that hold credit */
+	uint32_t n_seen;	  /* attempts that the log told of */
+	bool is_heard;		  /* of any of its recipients */
+	/* Whose; interned. */
+	const char *route, *provider, *site, *stream, *sender_domain;
+	char *key;
+	char sender[];
+};
+
+struct handed_table {
+	struct handed *by_key;
+	struct handed *oldest; /* DL list */
+	struct heap due;
+	size_t n, most;
+};
+
+void handed_init(struct handed_table *t, size_t most);
+void handed_fini(struct handed_table *t);
+/* Copies `like` but key and sender. One of that key is replaced. */
+struct handed *handed_add(struct handed_table *t, const char *key,
+    const struct handed *like, const char *sender);
+struct handed *handed_find(const struct handed_table *t, const char *key);
+/* The MTA, or a filter behind it, gave it another queue id. */
+void handed_rekey(struct handed_table *t, struct handed *h, const char *key);
+void handed_remove(struct handed_table *t, struct handed *h);
+/* The first whose time has come; NULL: none. */
+struct handed *handed_due(const struct handed_table *t, int64_t utc_us);
+/* Beyond the most: the oldest; NULL: there is room. */
+struct handed *handed_surplus(const struct handed_table *t);
+
+/* As it is kept; out grows by it. -1: it can't be read. */
+struct strbuf;
+void handed_format(const struct handed *h, struct strbuf *out);
+struct handed *handed_parse(struct handed_table *t, const char *key,
+    const char *text);
+
+#endif
