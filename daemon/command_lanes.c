@@ -169,6 +169,10 @@ show_limits(struct command *c, const struct lane_view *l)
 	else
 		answer_int(&c->out, "tokens", l->tokens);
 	answer_int(&c->out, "in_flight", l->in_flight);
+	if (l->has_log) {
+		answer_int(&c->out, "handed", l->n_handed);
+		answer_int(&c->out, "credit", l->credit);
+	}
 	show_limit(c, "connections", l->connections);
 	show_limit(c, "connections_configured", l->connections_configured);
 }

@@ -79,6 +79,12 @@ alert_route(const struct route_view *r, void *arg)
 }
 
 static void
+alert_log(const char *text, void *arg)
+{
+	add_alert(arg, "log", "%s", text);
+}
+
+static void
 show_alerts(struct command *c, const struct spool_stats *st)
 {
 	uint64_t n_dropped = event_log_n_dropped(governor_events(c->g));
@@ -86,6 +92,7 @@ show_alerts(struct command *c, const struct spool_stats *st)
 	answer_open(&c->out, "alerts", '[');
 	alert_spool(c, st);
 	sched_routes_each(governor_sched(c->g), alert_route, c);
+	governor_log_alerts_each(c->g, alert_log, c);
 	if (n_dropped > 0)
 		add_alert(c, "events",
 		    "%" PRIu64 " events could not be written to the event log",

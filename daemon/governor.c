@@ -267,6 +267,7 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	swap_zone(g, zone);
 	governor_mx_reload(g);
 	governor_lists_reload(g);
+	governor_logs_reload(g);
 	return 0;
 }
 
@@ -386,6 +387,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	watchdog_tell(g);
 	history_tick(g->history, g->sched, clock_mono_us(), clock_utc_us());
+	governor_logs_tick(g);
 	end_turn(g);
 }
 
@@ -444,6 +446,7 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	governor_mx_open(g);
 	governor_lists_open(g);
 	governor_reports_open(g);
+	governor_logs_open(g);
 	g->sched = sched_new(conf, (uint64_t)clock_utc_us());
 	sched_zone(g->sched, g->zone);
 	g->shared.spool = g->spool;
@@ -518,6 +521,8 @@ start(struct governor *g, struct err *err_out)
 	g->is_scanning = false;
 	if (spool_start(g->spool, err_out) < 0)
 		return -1;
+	if (governor_logs_start(g, err_out) < 0)
+		return -1;
 	for (unsigned i = 0; i < g->n_workers; i++)
 		if (worker_start(g->workers[i], err_out) < 0)
 			return -1;
@@ -529,6 +534,7 @@ start(struct governor *g, struct err *err_out)
 static void
 stop(struct governor *g)
 {
+	governor_logs_stop(g);
 	mailbox_drain(g->mailbox);
 	governor_last_save(g);
 	spool_stop(g->spool);
@@ -565,6 +571,7 @@ governor_free(struct governor *g)
 	admin_free(g->admin);
 	governor_reports_close(g);
 	governor_lists_close(g);
+	governor_logs_close(g);
 	governor_mx_close(g);
 	for (unsigned i = 0; g->workers != NULL && i < g->n_workers; i++)
 		worker_free(g->workers[i]);

@@ -48,6 +48,10 @@ struct governor_load {
 };
 void governor_load(const struct governor *g, struct governor_load *out);
 
+/* What is wrong with the logs that are read, in words. */
+void governor_log_alerts_each(const struct governor *g,
+    void (*each)(const char *text, void *arg), void *arg);
+
 /* The scheduler was changed: plan again in this turn. */
 void governor_wake(struct governor *g);
 

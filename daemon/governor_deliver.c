@@ -8,6 +8,7 @@
  * scheduler only when its settlement is on disk. Otherwise the next dispatch
  * could read the old list of recipients and send to some of them twice.
  */
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,7 @@ dispatch(struct governor *g, const struct plan *plan)
 	const struct conf_route *route = &g->rt->conf->routes[plan->route];
 	struct route_use *use = use_get(g, route->name);
 	struct job *job = xcalloc(1, sizeof(*job));
+	char id[MESSAGE_ID_SIZE];
 
 	job->message = plan->message;
 	job->number = plan->number;
@@ -91,6 +93,8 @@ dispatch(struct governor *g, const struct plan *plan)
 	job->attempts = plan->attempts;
 	job->route = plan->route;
 	job->route_name = xstrdup(route->name);
+	snprintf(job->ident, sizeof(job->ident), "%s.%" PRIu32,
+	    message_id_format(plan->message, id), plan->number);
 	job->lane = xstrdup(plan->lane);
 	job->provider = xstrdup(plan->provider);
 	job->pool.messages_per_connection = plan->messages_per_connection;
@@ -162,11 +166,11 @@ governor_plan(struct governor *g)
 /* ---- result -> events ---- */
 
 static const char *
-fate_event(const struct rcpt_result *r)
+fate_event(const struct rcpt_result *r, bool is_relayed)
 {
 	switch (r->fate) {
 	case FATE_DELIVERED:
-		return "delivered";
+		return is_relayed ? "relayed" : "delivered";
 	case FATE_FAILED:
 		return "bounced";
 	case FATE_DEFERRED:
@@ -179,7 +183,7 @@ fate_event(const struct rcpt_result *r)
 
 static void
 event_result(struct governor *g, const struct job *job, size_t i,
-    int64_t took_us)
+    int64_t took_us, bool is_relayed)
 {
 	const struct transaction *t = &job->pool.transaction;
 	const struct rcpt_result *r = &t->results[i];
@@ -187,7 +191,7 @@ event_result(struct governor *g, const struct job *job, size_t i,
 	struct event_log *log = g->events;
 	char id[MESSAGE_ID_SIZE];
 
-	event_begin(log, fate_event(r), clock_utc_us());
+	event_begin(log, fate_event(r, is_relayed), clock_utc_us());
 	event_str(log, "message", message_id_format(job->message, id));
 	event_str(log, "stream", delivery_stream(e, &e->deliveries[0]));
 	event_str(log, "route", job->route_name);
@@ -206,7 +210,7 @@ event_result(struct governor *g, const struct job *job, size_t i,
 }
 
 static void
-log_results(struct governor *g, const struct job *job)
+log_results(struct governor *g, const struct job *job, bool is_relayed)
 {
 	int64_t took_us = clock_mono_us() - job->pool.started_us;
 	const struct transaction *t = &job->pool.transaction;
@@ -216,7 +220,7 @@ log_results(struct governor *g, const struct job *job)
 	for (size_t i = 0; i < t->n_recipients; i++)
 		if (t->results[i].fate != FATE_UNTRIED &&
 		    t->results[i].fate != FATE_UNKNOWN)
-			event_result(g, job, i, took_us);
+			event_result(g, job, i, took_us, is_relayed);
 }
 
 /* ---- result -> metrics ---- */
@@ -234,10 +238,12 @@ note_times(struct governor *g, const struct job *job)
 }
 
 static void
-note_answers(struct governor *g, const struct job *job, const struct outcome *o)
+note_answers(struct governor *g, const struct job *job, const struct outcome *o,
+    bool is_relayed)
 {
 	const struct transaction *t = &job->pool.transaction;
-	struct history_answers a = { .n_delivered = o->n_delivered,
+	struct history_answers a = { .n_delivered =
+					 is_relayed ? 0 : o->n_delivered,
 		.n_bounced = o->n_failed };
 
 	for (size_t i = 0; i < t->n_recipients; i++) {
@@ -373,7 +379,8 @@ finish_tried(struct governor *g, struct job *job)
 {
 	struct outcome o;
 	struct pending_verdict *p;
-	struct spool_fact *facts;
+	struct spool_fact *facts, *handed = NULL;
+	bool is_relayed = governor_is_relayed(g, job);
 	int64_t now_us = clock_mono_us();
 	int64_t retry_us = sched_retry_at(g->sched, job->attempts + 1, now_us);
 	struct spool_request *q;
@@ -381,16 +388,23 @@ finish_tried(struct governor *g, struct job *job)
 	outcome_read(&o, &job->pool.transaction, job->n_pending,
 	    lane_adapts(g, job));
 	p = make_verdict(job, &o);
-	g->n_delivered += o.n_delivered;
+	if (is_relayed)
+		handed = governor_hand_over(g, job, o.n_delivered);
+	p->verdict.n_relayed = is_relayed ? o.n_delivered : 0;
+	g->n_delivered += o.n_delivered - p->verdict.n_relayed;
 	g->n_deferred += o.n_deferred + o.n_unpunished;
 	g->n_failed += o.n_failed;
-	log_results(g, job);
+	log_results(g, job, is_relayed);
 	governor_note_relayed(g, job);
 	note_times(g, job);
-	note_answers(g, job, &o);
-	facts = governor_judge_recipients(g, job);
+	note_answers(g, job, &o, is_relayed);
+	facts = governor_judge_recipients(g, job, is_relayed);
 	q = make_settlement(g, job, &o, retry_us);
 	q->facts = facts;
+	if (handed != NULL) {
+		handed->next = facts;
+		q->facts = handed;
+	}
 	if (p->verdict.code > 0 && route_now(g, job) >= 0)
 		sched_route_up(g->sched, (unsigned)route_now(g, job), now_us);
 	if (p->verdict.next == SETTLE_DONE) {
@@ -400,6 +414,9 @@ finish_tried(struct governor *g, struct job *job)
 		q->owner = p; /* comes back when it is on disk */
 	}
 	spool_submit(g->spool, q);
+	/* What the log said of it meanwhile; facts of that come later. */
+	if (is_relayed)
+		governor_handed_over(g, job);
 }
 
 void

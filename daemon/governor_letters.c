@@ -216,6 +216,9 @@ governor_receive(struct letter *letter_take, void *arg)
 	case GOVERNOR_REPORT:
 		governor_report(g, (struct report_letter *)letter_take);
 		return;
+	case GOVERNOR_LOG:
+		governor_log_batch(g, letter_take);
+		return;
 	case GOVERNOR_SAVED:
 		governor_saved(g, letter_take);
 		break;

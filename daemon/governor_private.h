@@ -45,6 +45,7 @@ struct governor {
 	struct governor_mx *mx;
 	struct governor_lists *lists;
 	struct governor_reports *reports;
+	struct governor_logs *logs;
 	struct event *plan_timer;
 	struct event *drain_timer;
 	struct event *signals[4];
@@ -101,12 +102,16 @@ void governor_saved(struct governor *g, const struct letter *letter);
 
 /* governor_suppress.c: recipients that aren't written to any more. */
 /* What the results mean for the list; facts to be stored with them. */
+/* is_relayed: those that the next hop took aren't delivered yet. */
 struct spool_fact *governor_judge_recipients(struct governor *g,
-    const struct job *job);
+    const struct job *job, bool is_relayed);
 /* The same for one reply that came by another way. */
 void governor_judge_answer(struct governor *g, const char *address,
     const struct reply_answer *answer, bool is_final, const char *reply,
     struct spool_fact **facts);
+/* A delivery clears what was counted, too. */
+void governor_judge_recipient(struct governor *g, const char *address,
+    const struct rcpt_result *r, struct spool_fact **facts);
 void governor_event_suppressed(struct governor *g,
     const struct suppression_entry *entry);
 void governor_tell_suppressed(struct governor *g,
@@ -131,6 +136,27 @@ void governor_mx_place(struct governor *g, const char *provider,
 /* Of a delivery that isn't with the scheduler. */
 void governor_bounce_unroutable(struct governor *g, uint64_t message,
     uint32_t number, uint32_t n_pending, const struct mx_place *place);
+
+/* governor_logs.c: what became of mail with MTAs whose logs are read. */
+void governor_logs_open(struct governor *g);
+bool governor_logs_restore(struct governor *g, const void *key, size_t key_len,
+    const void *value, size_t value_len);
+void governor_logs_restored(struct governor *g);
+int governor_logs_start(struct governor *g, struct err *err_out);
+void governor_logs_reload(struct governor *g);
+void governor_logs_stop(struct governor *g);
+void governor_logs_close(struct governor *g);
+void governor_logs_tick(struct governor *g); /* about once a second */
+/* To be written with the next save. */
+struct spool_fact *governor_logs_take_facts(struct governor *g);
+void governor_log_batch(struct governor *g, struct letter *letter_take);
+/* Does the log tell the fate of what the next hop took of this one? */
+bool governor_is_relayed(struct governor *g, const struct job *job);
+/* Remembers it; the fact goes into the commit that settles the message. */
+struct spool_fact *governor_hand_over(struct governor *g, const struct job *job,
+    uint32_t n_relayed);
+/* The scheduler knows of it: what the log said already is heard now. */
+void governor_handed_over(struct governor *g, const struct job *job);
 
 /* governor_lists.c: blocklists on which our addresses and domains may be. */
 void governor_lists_open(struct governor *g);

@@ -41,7 +41,8 @@ restore_one(const void *key, size_t key_len, const void *value,
 	struct restore *r = arg;
 	char *k, *v;
 
-	if (governor_mx_restore(r->g, key, key_len, value, value_len) ||
+	if (governor_logs_restore(r->g, key, key_len, value, value_len) ||
+	    governor_mx_restore(r->g, key, key_len, value, value_len) ||
 	    governor_lists_restore(r->g, key, key_len, value, value_len) ||
 	    governor_reports_restore(r->g, key, key_len, value, value_len))
 		return;
@@ -73,6 +74,7 @@ governor_restore(struct governor *g, struct err *err_out)
 		return -1;
 	sched_restored(g->sched, now_us);
 	governor_reports_restored(g);
+	governor_logs_restored(g);
 	return 0;
 }
 
@@ -112,6 +114,9 @@ save(struct governor *g, int64_t now_us)
 
 	g->saved_us = now_us;
 	*facts.last = history_take(g->history);
+	while (*facts.last != NULL)
+		facts.last = &(*facts.last)->next;
+	*facts.last = governor_logs_take_facts(g);
 	while (*facts.last != NULL)
 		facts.last = &(*facts.last)->next;
 	*facts.last = g->stale;

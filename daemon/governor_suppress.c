@@ -64,8 +64,17 @@ judge(struct governor *g, const char *address, const struct rcpt_result *r,
 		    r->fate == FATE_FAILED, r->reply ? r->reply : "", facts);
 }
 
+void
+governor_judge_recipient(struct governor *g, const char *address,
+    const struct rcpt_result *r, struct spool_fact **facts)
+{
+	if (g->rt->conf->suppression.action != SUPPRESSION_OFF)
+		judge(g, address, r, facts);
+}
+
 struct spool_fact *
-governor_judge_recipients(struct governor *g, const struct job *job)
+governor_judge_recipients(struct governor *g, const struct job *job,
+    bool is_relayed)
 {
 	const struct transaction *t = &job->pool.transaction;
 	struct spool_fact *facts = NULL;
@@ -73,7 +82,9 @@ governor_judge_recipients(struct governor *g, const struct job *job)
 	if (g->rt->conf->suppression.action == SUPPRESSION_OFF)
 		return NULL;
 	for (size_t i = 0; i < t->n_recipients; i++)
-		judge(g, t->recipients[i].address, &t->results[i], &facts);
+		if (!is_relayed || t->results[i].fate != FATE_DELIVERED)
+			judge(g, t->recipients[i].address, &t->results[i],
+			    &facts);
 	return facts;
 }
 

@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "conf/base/heap.h"
+#include "conf/reply_terms.h"
 
 /*
  * What was handed over to MTAs whose logs are read, by the queue ids they gave
@@ -31,6 +32,8 @@ struct handed { /* one transaction */
 	uint32_t n_held;	  /* of them, those that hold credit */
 	uint32_t n_seen;	  /* attempts that the log told of */
 	bool is_heard;		  /* of any of its recipients */
+	bool has_soft; /* the last word was one host's of several */
+	enum reply_class soft_class;
 	/* Whose; interned. */
 	const char *route, *provider, *site, *stream, *sender_domain;
 	char *key;

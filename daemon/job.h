@@ -25,6 +25,7 @@ struct job {
 	uint32_t n_pending;    /* of the stored delivery */
 	uint32_t attempts;     /* before this one */
 	unsigned route;	       /* index in the snapshot in force at the worker */
+	char ident[40]; /* as XFORWARD says it: message and number */
 	char *route_name;
 	char *lane;
 	char *trace;	/* the header field; NULL: none */

@@ -30,7 +30,7 @@
 #define BROKEN_MS    1000
 
 struct log_reader {
-	char *name;
+	char *name, *path; /* path "" = the journal */
 	struct mta_log log;
 	struct zone *zone;
 	struct log_pattern *pattern;
@@ -266,11 +266,9 @@ run(void *arg)
 
 struct log_reader *
 log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
-    const char *timezone, const char *place, struct mailbox *to, int kind,
-    struct err *err_out)
+    struct mailbox *to, int kind, struct err *err_out)
 {
 	struct log_reader *r = xcalloc(1, sizeof(*r));
-	struct log_place at;
 	size_t where;
 
 	pthread_mutex_init(&r->lock, NULL);
@@ -280,7 +278,7 @@ log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
 	r->to = to;
 	r->kind = kind;
 	r->log.format = format;
-	r->zone = zone_open(timezone, err_out);
+	r->zone = zone_open("", err_out);
 	if (r->zone == NULL)
 		goto failed;
 	r->log.zone = r->zone;
@@ -290,12 +288,7 @@ log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
 			goto failed;
 		r->log.pattern = r->pattern;
 	}
-	if (log->journal)
-		r->journal = log_journal_new(place);
-	else if (place != NULL && log_place_parse(place, &at) == 0)
-		r->file = log_file_new(log->path, &at);
-	else
-		r->file = log_file_new(log->path, NULL);
+	r->path = xstrdup(log->journal ? "" : log->path);
 	return r;
 failed:
 	log_reader_free(r);
@@ -303,10 +296,18 @@ failed:
 }
 
 int
-log_reader_start(struct log_reader *r, struct err *err_out)
+log_reader_start(struct log_reader *r, const char *place, struct err *err_out)
 {
-	int rc = pthread_create(&r->thread, NULL, run, r);
+	struct log_place at;
+	int rc;
 
+	if (*r->path == '\0')
+		r->journal = log_journal_new(place);
+	else if (place != NULL && log_place_parse(place, &at) == 0)
+		r->file = log_file_new(r->path, &at);
+	else
+		r->file = log_file_new(r->path, NULL);
+	rc = pthread_create(&r->thread, NULL, run, r);
 	if (rc != 0)
 		return err_set(err_out, "log reader: %s", strerror(rc));
 	r->is_running = true;
@@ -326,6 +327,17 @@ log_reader_stop(struct log_reader *r)
 	r->is_running = false;
 }
 
+bool
+log_reader_is_idle(struct log_reader *r)
+{
+	bool is_idle;
+
+	pthread_mutex_lock(&r->lock);
+	is_idle = r->n_out == 0;
+	pthread_mutex_unlock(&r->lock);
+	return is_idle;
+}
+
 void
 log_reader_free(struct log_reader *r)
 {
@@ -339,6 +351,7 @@ log_reader_free(struct log_reader *r)
 	zone_close(r->zone);
 	pthread_cond_destroy(&r->changed);
 	pthread_mutex_destroy(&r->lock);
+	free(r->path);
 	free(r->name);
 	free(r);
 }

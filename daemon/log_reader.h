@@ -34,14 +34,17 @@ struct log_batch {
 };
 void log_batch_free(struct log_batch *b);
 
-/* `place` is a log_batch's, or NULL: what is written from now on. The log and
- * the zone are copied, the pattern compiled. NULL: it doesn't compile. */
+/* Times without zone are the system's. NULL: the pattern doesn't compile. */
 struct log_reader *log_reader_new(const struct conf_mta_log *log,
-    enum mta_log_format format, const char *timezone, const char *place,
-    struct mailbox *to, int kind, struct err *err_out);
-int log_reader_start(struct log_reader *r, struct err *err_out);
+    enum mta_log_format format, struct mailbox *to, int kind,
+    struct err *err_out);
+/* `place` is a log_batch's, or NULL: what is written from now on. */
+int log_reader_start(struct log_reader *r, const char *place,
+    struct err *err_out);
 /* Joins; batches may lie in the mailbox still. */
 void log_reader_stop(struct log_reader *r);
+/* No batch of it is out. */
+bool log_reader_is_idle(struct log_reader *r);
 void log_reader_free(struct log_reader *r);
 /* "postfix /var/log/mail.log": for keys, alerts and people. */
 const char *log_reader_name(const struct log_reader *r);

@@ -88,6 +88,7 @@ fill_transaction(const struct worker *w, struct job *job)
 	    : d->n_recipients;
 	t->results = xcalloc(t->n_recipients, sizeof(*t->results));
 	t->provider = job->provider;
+	t->ident = job->ident;
 	/* A reload may swap the worker's while this one is under way. */
 	t->rules = reply_rules_ref(w->rt->rules);
 	t->body = job->content.body;

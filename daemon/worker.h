@@ -46,6 +46,7 @@ enum governor_letter {
 	GOVERNOR_SUPPRESSED, /* struct suppressed_letter: at RCPT */
 	GOVERNOR_SAVED,	     /* struct saved_letter, from the spool */
 	GOVERNOR_REPORT,     /* struct report_letter */
+	GOVERNOR_LOG,	     /* struct log_batch, from a log's reader */
 	GOVERNOR_DRAINED,    /* struct letter: a worker has nothing left */
 };
 

@@ -92,6 +92,8 @@ sched_evidence(struct sched *s, const struct evidence *e, int64_t now_us)
 	credit_settle(l, e->n_released, 0);
 	if (e->is_first && l->credit.n_flights > 0)
 		l->credit.n_flights--;
+	else if (e->is_first)
+		l->credit.n_early++;
 	if (e->verdict != NULL)
 		learn(s, l, e);
 	else if (e->is_first)

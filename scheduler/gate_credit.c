@@ -61,7 +61,9 @@ credit_settle(struct lane *l, int64_t n, int64_t n_relayed)
 	l->credit.n_out -= n - n_relayed;
 	if (l->credit.n_out < 0)
 		l->credit.n_out = 0;
-	if (n_relayed > 0)
+	if (n_relayed > 0 && l->credit.n_early > 0)
+		l->credit.n_early--;
+	else if (n_relayed > 0)
 		l->credit.n_flights++;
 }
 

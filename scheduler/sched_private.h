@@ -177,6 +177,7 @@ struct lane {
 	struct {
 		int64_t n_out;	    /* recipients: in flight, or handed over */
 		unsigned n_flights; /* handed over, nothing heard of yet */
+		unsigned n_early;   /* heard of before their verdict came */
 	} credit;
 };
 

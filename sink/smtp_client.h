@@ -77,6 +77,7 @@ struct transaction {
 	/* filled in: */
 	bool is_sent;	    /* MAIL was written: the permit is used */
 	bool is_lost_reply; /* lost after the final dot: may arrive twice */
+	bool ident_passed;  /* the next hop logs our ident */
 	bool dsn_passed;    /* NOTIFY and ORCPT went along, RFC 3461 5.2.1 */
 	unsigned n_replies; /* that the peer gave to this transaction */
 };

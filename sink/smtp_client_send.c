@@ -234,6 +234,7 @@ smtp_client_send(struct smtp_client *c, struct transaction *t)
 	*k = (struct course){ .t = t };
 	t->is_sent = false;
 	t->is_lost_reply = false;
+	t->ident_passed = false;
 	t->dsn_passed = can(c, CAP_DSN);
 	t->n_replies = 0;
 	for (size_t i = 0; i < t->n_recipients; i++)
@@ -287,7 +288,8 @@ static void
 on_xforward(struct smtp_client *c)
 {
 	c->course.awaits_xforward = false;
-	if (c->reply.code / 100 != 2)
+	c->course.t->ident_passed = c->reply.code / 100 == 2;
+	if (!c->course.t->ident_passed)
 		c->caps &= ~(unsigned)CAP_XFORWARD_IDENT;
 }
 

@@ -132,6 +132,15 @@ governor_wake(struct governor *g)
 	g->n_wakes++;
 }
 
+void
+governor_log_alerts_each(const struct governor *g,
+    void (*each)(const char *text, void *arg), void *arg)
+{
+	(void)g;
+	(void)each;
+	(void)arg;
+}
+
 static inline bool
 fake_take(struct governor *g, uint64_t message, uint32_t number)
 {

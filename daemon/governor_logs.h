@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_GOVERNOR_LOGS_H
+#define FLYBALL_GOVERNOR_LOGS_H
+
+#include "daemon/governor_private.h"
+#include "daemon/handed.h"
+#include "daemon/log_reader.h"
+#include "daemon/log_store.h"
+
+/* Shared by governor_logs.c and governor_evidence.c only. */
+struct log_slot { /* one log that is read */
+	struct log_slot *prev, *next;
+	struct log_reader *reader;
+	char *name;	 /* the reader's */
+	uint32_t id;	 /* of its queue ids, in keys */
+	char *conf;	 /* what the reader was made from */
+	char *place;	 /* of the last batch */
+	bool is_unsaved; /* the place */
+	bool is_gone;	 /* from the configuration */
+	bool is_broken;	 /* there is nothing to read from */
+	char why[200];
+	int64_t line_us; /* the last one came; monotonic */
+	int64_t broken_us;
+	uint64_t n_lines, n_records, n_echoes, n_unknown, n_lost, n_timed_out;
+	unsigned n_gaps;
+	bool is_silent; /* was told */
+};
+
+struct governor_logs {
+	struct log_slot *slots;
+	struct handed_table handed;
+	struct log_store store; /* records whose message isn't known yet */
+	struct spool_fact *facts, **last;
+};
+
+/* What the log says of one transaction's recipient, or of all that are left. */
+void governor_evidence(struct governor *g, struct log_slot *slot,
+    struct handed *h, const struct mta_record *r);
+/* Credit that nothing is heard of any more. */
+void governor_release(struct governor *g, struct handed *h, uint32_t n);
+/* The entry changed, or goes: written with the next save. */
+void governor_handed_keep(struct governor *g, const struct handed *h);
+void governor_handed_drop(struct governor *g, struct handed *h);
+const struct conf_mta_log *governor_log_of(struct governor *g,
+    const char *route);
+
+#endif

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: ISC
+"""What only Postfix saw: a real Postfix between flyball and the provider, whose
+log is all that tells of the provider's replies."""
+
+import os
+import smtplib
+import time
+import unittest
+
+from harness import Flyball, Peer, Postfix, wait_until
+
+CONFIG = """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+limits: {sessions_per_address: 1000}
+adapt: {react: {hold: 1s}, recover: {every: 500ms}}
+routes:
+  out: {next_hop: "127.0.0.1:%d", tls: none, connections: 10}
+feedback: {postfix_log: {path: "%s", route: out%s}}
+"""
+# Backoff as short as Postfix can: what it deferred it tries again soon.
+QUICK = "minimal_backoff_time = 2s\nmaximal_backoff_time = 4s\nqueue_run_delay = 2s\n"
+RATE = "421 4.7.28 Gmail has detected an unusual rate of unsolicited mail originating from your IP address."
+
+
+def send(f, recipients, n=1, sender="news@sender.test"):
+    with smtplib.SMTP("127.0.0.1", f.port) as c:
+        for i in range(n):
+            c.sendmail(sender, recipients, f"Subject: {i}\r\n\r\nx\r\n".encode())
+
+
+def config(postfix, more=""):
+    return CONFIG % (postfix.port, postfix.log_path, more)
+
+
+@unittest.skipUnless(Postfix.available(), "needs root and postfix")
+class PostfixLog(unittest.TestCase):
+    def test_the_providers_own_words(self):
+        replies = {"nobody@x.test": "550 5.1.1 no such user here", "grey@x.test": "450 4.2.0 Greylisted, try again"}
+
+        def rcpt(_session, argument):
+            return next((r for a, r in replies.items() if a in argument), "250 2.1.5 Ok")
+        with Peer({"rcpt": rcpt, "eod": "250 2.0.0 Accepted, said the provider"}) as peer, \
+                Postfix(f"127.0.0.1:{peer.port}") as postfix, Flyball(config(postfix)) as f:
+            send(f, ["a@x.test", "b@x.test"])
+            send(f, ["nobody@x.test"])
+            send(f, ["grey@x.test"])
+            wait_until(lambda: len(f.events("delivered")) == 2 and f.events("bounced") and f.events("deferred"), 20,
+                       "the log's words")
+            self.assertEqual(sorted(e["recipient"] for e in f.events("relayed")),
+                             ["a@x.test", "b@x.test", "grey@x.test", "nobody@x.test"])
+            delivered = f.events("delivered")
+            self.assertEqual({e["reply"] for e in delivered}, {"250 2.0.0 Accepted, said the provider"})
+            self.assertEqual({e["recipient"] for e in delivered}, {"a@x.test", "b@x.test"})
+            bounced, = f.events("bounced")
+            self.assertEqual((bounced["reply"], bounced["class"], bounced["recipient"], bounced["sender"]),
+                             (replies["nobody@x.test"], "bad-mailbox", "nobody@x.test", "news@sender.test"))
+            self.assertEqual(f.events("deferred")[0]["class"], "greylist")
+            # The same message as was accepted, and a recipient that isn't written to again.
+            accepted = {e["message"]: e for e in f.events("accepted")}
+            self.assertEqual(accepted[bounced["message"]]["recipient"], "nobody@x.test")
+            with self.assertRaises(smtplib.SMTPRecipientsRefused):
+                send(f, ["nobody@x.test"])
+            # Postfix tells the sender; flyball must not do so too.
+            self.assertEqual(f.n_queued(), 0)
+            self.assertIn("orig_queue_id=" + bounced["message"], postfix.log())
+
+    def test_a_421_that_only_postfix_saw_slows_the_lane(self):
+        refused = []
+
+        def mail(session, _argument):
+            if len(session.server.messages) >= 10 and not refused:
+                refused.append(time.monotonic())
+                return RATE
+            return "250 2.1.0 Ok"
+        with Peer({"mail": mail}) as peer, Postfix(f"127.0.0.1:{peer.port}", QUICK) as postfix, \
+                Flyball(config(postfix)) as f:
+            send(f, ["a@gmail.com"], 30)
+            wait_until(lambda: len(peer.messages) == 30, 60, "all thirty")
+            deferred = f.events("deferred")
+            self.assertEqual({(e["class"], e["blame"], e["reply"]) for e in deferred}, {("rate", "lane", RATE)})
+            slower = [e for e in f.events("lane") if e["change"] == "rate" and e.get("reply")]
+            self.assertEqual((slower[0]["reply"], slower[0]["lane"]), (RATE, "out/gmail"))
+            wait_until(lambda: len(f.events("delivered")) == 30, 20, "the last lines")
+            self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 0)
+
+    def test_never_more_in_its_queue_than_the_credit(self):
+        def eod(_session, _argument):
+            time.sleep(0.05)
+            return "250 2.0.0 Ok"
+        with Peer({"eod": eod}) as peer, Postfix(f"127.0.0.1:{peer.port}") as postfix, \
+                Flyball(config(postfix, ", credit: 7")) as f:
+            send(f, ["a@gmail.com"], 200)
+            most = 0
+
+            def all_delivered():
+                nonlocal most
+                n = sum(len(files) for _, _, files in os.walk(os.path.join(postfix.tmp.path, "queue", "active")))
+                most = max(most, n)
+                return len(peer.messages) == 200
+            wait_until(all_delivered, 60, "all of it")
+            self.assertGreater(most, 0)
+            self.assertLessEqual(most, 7)
+            wait_until(lambda: len(f.events("delivered")) == 200, 20, "the last lines")
+
+    def test_rotation_in_mid_flight(self):
+        with Peer() as peer, Postfix(f"127.0.0.1:{peer.port}") as postfix, Flyball(config(postfix)) as f:
+            for i in range(4):
+                send(f, [f"r{i}@x.test"], 25)
+                os.rename(postfix.log_path, f"{postfix.log_path}.{i}")
+                postfix.run("reload")  # as `postfix logrotate` does
+            send(f, ["last@x.test"], 25)
+            wait_until(lambda: len(f.events("delivered")) == 125, 30, "a line for each")
+            time.sleep(0.5)
+            self.assertEqual(len(f.events("delivered")), 125)
+
+    def test_kill_9_neither_repeats_nor_skips(self):
+        with Peer() as peer, Postfix(f"127.0.0.1:{peer.port}") as postfix, Flyball(config(postfix)) as f:
+            def lane():
+                return f.ctl("lane", "out/other:x.test")
+            send(f, ["a@x.test"], 40)
+            wait_until(lambda: len(peer.messages) == 40 and len(f.events("delivered")) == 40, 30, "the first ones")
+            time.sleep(0.5)  # what is kept is written every fifth of a second
+            f.kill9()
+            # While it is down Postfix gets mail from others, and its log is rotated.
+            with smtplib.SMTP("127.0.0.1", postfix.port) as c:
+                c.sendmail("x@other.test", ["y@x.test"], b"Subject: x\r\n\r\nx\r\n")
+            os.rename(postfix.log_path, postfix.log_path + ".1")
+            postfix.run("reload")
+            f.start()
+            send(f, ["b@x.test"], 40)
+            wait_until(lambda: len([e for e in f.events("delivered") if e["recipient"] == "b@x.test"]) == 40, 30,
+                       "the second ones")
+            time.sleep(0.5)
+            self.assertEqual(len(f.events("delivered")), 80)
+
+    def test_what_was_handed_over_before_a_kill_is_heard_of_after_it(self):
+        hold = [True]
+
+        def mail(_session, _argument):
+            return "451 4.3.0 later" if hold[0] else "250 2.1.0 Ok"
+        with Peer({"mail": mail}) as peer, Postfix(f"127.0.0.1:{peer.port}", QUICK) as postfix, \
+                Flyball(config(postfix)) as f:
+            send(f, ["a@x.test"], 5)
+            wait_until(lambda: len({e["message"] for e in f.events("deferred")}) == 5, 30, "deferrals")
+            f.kill9()
+            hold[0] = False
+            wait_until(lambda: len(peer.messages) == 5, 60, "Postfix's retries")
+            f.start()
+            wait_until(lambda: len(f.events("delivered")) == 5, 20, "their end")
+
+    def test_kill_of_postfix(self):
+        with Peer() as peer, Postfix(f"127.0.0.1:{peer.port}") as postfix, Flyball(config(postfix)) as f:
+            send(f, ["a@x.test"], 100)
+            with open(os.path.join(postfix.tmp.path, "queue", "pid", "master.pid")) as pid:
+                os.kill(int(pid.read()), 9)
+            time.sleep(1)
+            postfix.run("start")
+            send(f, ["b@x.test"], 20)
+            wait_until(lambda: len({m["data"] for m in peer.messages}) >= 20 and len(peer.messages) >= 120, 60, "all")
+            wait_until(lambda: f.ctl("lane", "out/other:x.test")["handed"] == 0 or None, 60, "no credit left out")
+
+    def test_a_log_that_stops_stalls_nothing_for_good(self):
+        with Peer() as peer, Postfix(f"127.0.0.1:{peer.port}") as postfix, \
+                Flyball(CONFIG % (postfix.port, postfix.tmp.path + "/nothing.log",
+                                  ", credit: 5, credit_timeout: 2s")) as f:
+            wait_until(lambda: f.ctl("status")["alerts"], 10, "the alert of a log that isn't there")
+            self.assertIn("can't be read", f.ctl("status")["alerts"][0]["text"])
+            send(f, ["a@gmail.com"], 20)
+            wait_until(lambda: len(peer.messages) >= 5, 10, "the credit")
+            time.sleep(0.5)
+            self.assertEqual(len(peer.messages), 5)
+            gate = f.ctl("why", "out/gmail")
+            self.assertIn("credit", str(gate))
+            wait_until(lambda: len(peer.messages) == 20, 40, "the rest, as credit times out")
+            self.assertTrue([e for e in f.events("alert") if e.get("state") == "silent"])
+
+
+if __name__ == "__main__":
+    unittest.main()
