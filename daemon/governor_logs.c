@@ -25,7 +25,7 @@
 #include "daemon/outcome.h"
 
 #define SEC	       INT64_C(1000000)
-#define HANDED_PREFIX  "h "
+#define HANDED_PREFIX  "q "
 #define PLACE_PREFIX   "l "
 #define KEPT_BEYOND_US (3600 * SEC) /* the MTA's own expiry may be later */
 
@@ -381,6 +381,16 @@ on_broken(struct governor *g, struct log_slot *s, const struct log_batch *b)
 	tell_alert(g, s, s->is_broken ? "unreadable" : "readable", s->why);
 }
 
+static void
+keep_place(struct log_slot *s, const char *place)
+{
+	if (*place == '\0' || strcmp(s->place, place) == 0)
+		return;
+	free(s->place);
+	s->place = xstrdup(place);
+	s->is_unsaved = true;
+}
+
 void
 governor_log_batch(struct governor *g, struct letter *letter_take)
 {
@@ -401,11 +411,7 @@ governor_log_batch(struct governor *g, struct letter *letter_take)
 		on_broken(g, s, b);
 		for (size_t i = 0; i < b->n_records; i++)
 			on_record(g, s, &b->records[i]);
-		if (*b->place != '\0' && strcmp(s->place, b->place) != 0) {
-			free(s->place);
-			s->place = xstrdup(b->place);
-			s->is_unsaved = true;
-		}
+		keep_place(s, b->place);
 		g->wants_plan = true;
 	}
 	log_batch_free(b);
@@ -570,6 +576,7 @@ open_log(struct governor *g, const struct conf_mta_log *log,
 {
 	char *conf = xasprintf("%d %s\n%d\n%s", (int)format, log->path,
 	    log->journal, log->match != NULL ? log->match : "");
+	char place[LOG_PLACE_TEXT];
 	struct log_reader *r;
 	struct log_slot *s;
 
@@ -598,8 +605,10 @@ open_log(struct governor *g, const struct conf_mta_log *log,
 	s->conf = conf;
 	s->id = id_of(s->name);
 	s->is_gone = false;
-	return log_reader_start(r, *s->place != '\0' ? s->place : NULL,
-	    err_out);
+	if (log_reader_start(r, s->place, place, err_out) < 0)
+		return -1;
+	keep_place(s, place);
+	return 0;
 }
 
 static int

@@ -192,10 +192,12 @@ begin(struct log_file *f, struct err *err_out)
 	int fd = open_path(f->path, &st);
 
 	if (fd < 0) {
-		f->from_end = false; /* when it comes, all of it is new */
+		/* When it comes, all of it is new; after a restart too. */
+		f->from_end = false;
+		f->has_place = true;
 		return err_set(err_out, "%s: %s", f->path, strerror(errno));
 	}
-	if (f->has_place) {
+	if (f->has_place && f->at.inode != 0) {
 		if (go_on(f, fd, &st) == 0)
 			return 0;
 		f->n_gaps++;

@@ -37,7 +37,7 @@ void log_file_free(struct log_file *f);
 int64_t log_file_read(struct log_file *f,
     bool (*each)(const char *line, size_t len, void *arg), void *arg,
     size_t max_bytes, struct err *err_out);
-/* False: nothing was read yet. */
+/* False: there is none yet. */
 bool log_file_place(const struct log_file *f, struct log_place *out);
 /* How often lines may have been lost (a file was gone before its end was
  * read), and lines passed over as too long. */

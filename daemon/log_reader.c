@@ -88,18 +88,17 @@ batch_of(struct log_reader *r)
 }
 
 static void
-fill_place(struct log_reader *r, struct log_batch *b)
+place_now(const struct log_reader *r, char out[LOG_PLACE_TEXT])
 {
 	struct log_place place;
 
-	if (r->journal != NULL) {
-		snprintf(b->place, sizeof(b->place), "%s",
+	if (r->journal != NULL)
+		snprintf(out, LOG_PLACE_TEXT, "%s",
 		    log_journal_cursor(r->journal));
-		return;
-	}
-	if (log_file_place(r->file, &place))
-		log_place_format(&place, b->place);
-	b->n_gaps = log_file_n_gaps(r->file);
+	else if (log_file_place(r->file, &place))
+		log_place_format(&place, out);
+	else
+		*out = '\0';
 }
 
 static void
@@ -107,7 +106,9 @@ post(struct log_reader *r)
 {
 	struct log_batch *b = r->batch;
 
-	fill_place(r, b);
+	place_now(r, b->place);
+	if (r->file != NULL)
+		b->n_gaps = log_file_n_gaps(r->file);
 	b->n_lines = r->n_lines;
 	r->n_lines = 0;
 	r->batch = NULL;
@@ -296,17 +297,19 @@ failed:
 }
 
 int
-log_reader_start(struct log_reader *r, const char *place, struct err *err_out)
+log_reader_start(struct log_reader *r, const char *place,
+    char place_out[LOG_PLACE_TEXT], struct err *err_out)
 {
 	struct log_place at;
 	int rc;
 
 	if (*r->path == '\0')
-		r->journal = log_journal_new(place);
-	else if (place != NULL && log_place_parse(place, &at) == 0)
+		r->journal = log_journal_new(*place != '\0' ? place : NULL);
+	else if (log_place_parse(place, &at) == 0)
 		r->file = log_file_new(r->path, &at);
 	else
 		r->file = log_file_new(r->path, NULL);
+	place_now(r, place_out);
 	rc = pthread_create(&r->thread, NULL, run, r);
 	if (rc != 0)
 		return err_set(err_out, "log reader: %s", strerror(rc));

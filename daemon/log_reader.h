@@ -38,9 +38,10 @@ void log_batch_free(struct log_batch *b);
 struct log_reader *log_reader_new(const struct conf_mta_log *log,
     enum mta_log_format format, struct mailbox *to, int kind,
     struct err *err_out);
-/* `place` is a log_batch's, or NULL: what is written from now on. */
+/* `place` is a log_batch's, or "": what is written from now on. place_out:
+ * where the reading begins; to be kept before anything is handed over. */
 int log_reader_start(struct log_reader *r, const char *place,
-    struct err *err_out);
+    char place_out[LOG_PLACE_TEXT], struct err *err_out);
 /* Joins; batches may lie in the mailbox still. */
 void log_reader_stop(struct log_reader *r);
 /* No batch of it is out. */

@@ -121,6 +121,14 @@ test_a_file_that_comes_later(void **state)
 	append(w.path, "a\n");
 	assert_string_equal(read_all(&w), "a ");
 	world_fini(&w);
+	/* And when a restart lies between. */
+	world_init(&w);
+	w.f = log_file_new(w.path, NULL);
+	append(w.path, "a\n");
+	restart(&w);
+	assert_string_equal(read_all(&w), "a ");
+	assert_int_equal(log_file_n_gaps(w.f), 0);
+	world_fini(&w);
 }
 
 static void
