@@ -318,11 +318,70 @@ meet_truncation(struct log_file *f)
 	begin_at(f, fd, here.st_ino, 0);
 }
 
+static bool
+is_later(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec
+				      : a->tv_nsec > b->tv_nsec;
+}
+
+/* It is compressed, or goes on being read under another name. */
+static bool
+is_packed(const char *path)
+{
+	static const char *const ends[] = { ".gz", ".xz", ".bz2", ".zst" };
+	size_t len = strlen(path);
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		size_t n = strlen(ends[i]);
+
+		if (len >= n && strcmp(path + len - n, ends[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The file that was begun after this one: the one of our name, but when it was
+ * rotated twice since, the first of those beside it that were written later.
+ */
+static int
+open_next(const struct log_file *f, const struct stat *here, struct stat *next)
+{
+	char *pattern = xasprintf("%s[.-]*", f->path);
+	int fd = open_path(f->path, next);
+	glob_t found = { 0 };
+
+	glob(pattern, GLOB_NOSORT, NULL, &found);
+	for (size_t i = 0; fd >= 0 && i < found.gl_pathc; i++) {
+		struct stat st;
+		int other = is_packed(found.gl_pathv[i])
+		    ? -1
+		    : open_path(found.gl_pathv[i], &st);
+
+		if (other < 0)
+			continue;
+		if (st.st_ino == here->st_ino ||
+		    !is_later(&st.st_mtim, &here->st_mtim) ||
+		    !is_later(&next->st_mtim, &st.st_mtim)) {
+			close(other);
+			continue;
+		}
+		close(fd);
+		fd = other;
+		*next = st;
+	}
+	globfree(&found);
+	free(pattern);
+	return fd;
+}
+
 /* Nothing more to read: is this still the file of that name? */
 static void
 look_around(struct log_file *f)
 {
 	struct stat here, there;
+	int fd;
 
 	if (fstat(f->fd, &here) < 0)
 		return;
@@ -330,12 +389,11 @@ look_around(struct log_file *f)
 		f->n_quiet = 0;
 		return;
 	}
-	if (++f->n_quiet >= QUIET_LOOKS) {
-		int fd = open_path(f->path, &there);
-
-		if (fd >= 0)
-			begin_at(f, fd, there.st_ino, 0);
-	}
+	if (++f->n_quiet < QUIET_LOOKS)
+		return;
+	fd = open_next(f, &here, &there);
+	if (fd >= 0)
+		begin_at(f, fd, there.st_ino, 0);
 }
 
 int64_t

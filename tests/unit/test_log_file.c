@@ -204,6 +204,34 @@ test_rotation_while_we_were_down(void **state)
 	world_fini(&w);
 }
 
+/* The second rotation comes before the first was noticed. */
+static void
+test_two_rotations(void **state)
+{
+	struct world w;
+	char older[120];
+
+	(void)state;
+	world_init(&w);
+	snprintf(older, sizeof(older), "%s.2", w.path);
+	append(w.path, "");
+	w.f = log_file_new(w.path, NULL);
+	append(w.path, "a\n");
+	assert_string_equal(read_all(&w), "a ");
+	usleep(20000); /* so that the file system's clock tells them apart */
+	append(w.path, "b\n");
+	rename(w.path, older);
+	usleep(20000);
+	append(w.path, "c\n");
+	rename(w.path, w.old);
+	usleep(20000);
+	append(w.path, "d\n");
+	restart(&w);
+	assert_string_equal(read_all(&w), "b c d ");
+	unlink(older);
+	world_fini(&w);
+}
+
 static void
 test_truncation(void **state)
 {
@@ -298,6 +326,7 @@ main(void)
 		cmocka_unit_test(test_a_line_in_pieces),
 		cmocka_unit_test(test_rotation),
 		cmocka_unit_test(test_rotation_while_we_were_down),
+		cmocka_unit_test(test_two_rotations),
 		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_a_restart_neither_repeats_nor_skips),
 		cmocka_unit_test(test_a_line_that_is_too_long),
