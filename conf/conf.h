@@ -356,9 +356,10 @@ struct conf_route {
 	struct conf_adapt adapt;
 };
 
-struct conf_sender { /* a sender domain's own warmup */
+struct conf_sender { /* a sender domain of ours */
 	char *domain;
-	char *plan;
+	char *plan;		/* its own warmup; "" = none */
+	struct conf_names dkim; /* selectors, for the doctor */
 };
 
 struct conf_header_match {

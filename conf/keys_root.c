@@ -44,8 +44,9 @@ static const struct key root_keys[] = {
 		    "is left." },
 	{ "senders", &type_named, AT(senders), COUNT(n_senders),
 	    .section = &section_sender,
-	    .text = "Sender domains with a warmup of their own, beside their "
-		    "route's: both must have room." },
+	    .text = "Our sender domains: their own warmup beside their "
+		    "route's (both must have room), what blocklists and the "
+		    "doctor look after." },
 	{ "plans", &type_named, AT(plans), COUNT(n_plans),
 	    .section = &section_plan, .initial_doc = "the built-in ones",
 	    .text = "Warmup plans. Ready-made ones are built in and can be "

@@ -256,9 +256,12 @@ const struct section section_stream = {
 
 static const struct key sender_keys[] = {
 	{ "plan", &type_text, AT(conf_sender, plan), .check = key_check_name,
-	    .flags = KEY_REQUIRED,
+	    .initial_doc = "none",
 	    .text = "The plan that this domain's mail follows, by whatever "
 		    "route it leaves." },
+	{ "dkim", &type_names, AT(conf_sender, dkim), .check = key_check_plain,
+	    .text = "Selectors of the domain's DKIM keys. flyball doesn't "
+		    "sign; the doctor looks whether they are published." },
 	{ 0 },
 };
 const struct section section_sender = {

@@ -215,8 +215,9 @@ check_senders(const struct rules *r)
 	for (size_t i = 0; i < r->conf->n_senders; i++) {
 		const struct conf_sender *s = &r->conf->senders[i];
 
-		rule_check_plan_name(r, PATH("senders", s->domain, "plan"),
-		    s->plan);
+		if (s->plan[0] != '\0')
+			rule_check_plan_name(r,
+			    PATH("senders", s->domain, "plan"), s->plan);
 	}
 	check_sender_twice(r);
 }

@@ -484,6 +484,21 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .role = ROLE_OFFLINE,
 	    .max_args = -1,
 	},
+	[COMMAND_DOCTOR] = {
+	    .name = "doctor",
+	    .usage = "[-c FILE]",
+	    .summary = "look at all that mail depends on, and say the fix",
+	    .doc = "Next hops and what they offer, TLS names, reverse DNS of "
+		   "the routes' addresses, SPF, DKIM, DMARC and MX of the "
+		   "sender domains, blocklists, clock, disk, open files, logs "
+		   "that are read, and the queue against the plans: each with "
+		   "what was found, the evidence, and the fix in one line. It "
+		   "changes nothing. The status is by the worst finding: 0 "
+		   "nothing to do, 4 warnings, 1 something to mend.",
+	    .example = "doctor -c flyball.yaml",
+	    .role = ROLE_OFFLINE,
+	    .max_args = -1,
+	},
 	[COMMAND_MAN] = {
 	    .name = "man",
 	    .usage = "flyballctl|flyball.yaml|metrics",

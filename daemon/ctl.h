@@ -58,6 +58,7 @@ void ctl_show_event(const struct ctl *ctl, const char *line);
 int ctl_check_config(int argc, char **argv);
 int ctl_classify(int argc, char **argv);
 int ctl_simulate(const struct ctl *ctl, int argc, char **argv);
+int ctl_doctor(const struct ctl *ctl, int argc, char **argv);
 int ctl_man(int argc, char **argv);
 int ctl_report(const struct ctl *ctl, int argc, char **argv);
 int ctl_top(const struct ctl *ctl, int argc, char **argv);

@@ -53,6 +53,7 @@ static offline_fn *const offline[COMMAND_COUNT] = {
 	[COMMAND_CHECK_CONFIG] = run_check_config,
 	[COMMAND_CLASSIFY] = run_classify,
 	[COMMAND_SIMULATE] = ctl_simulate,
+	[COMMAND_DOCTOR] = ctl_doctor,
 	[COMMAND_MAN] = run_man,
 	[COMMAND_TOP] = ctl_top,
 	[COMMAND_REPORT] = ctl_report,

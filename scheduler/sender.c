@@ -40,7 +40,8 @@ configure(struct sched *s, struct sender *sd)
 {
 	sd->conf = NULL;
 	for (size_t i = 0; i < s->conf->n_senders; i++)
-		if (strcmp(s->conf->senders[i].domain, sd->name) == 0)
+		if (s->conf->senders[i].plan[0] != '\0' &&
+		    strcmp(s->conf->senders[i].domain, sd->name) == 0)
 			sd->conf = &s->conf->senders[i];
 }
 
