@@ -204,6 +204,14 @@ summarise_delivery(const struct command *c, const struct queue_view *q,
 		strbuf_addf(out, "It is being sent by %s now.", q->lane);
 		break;
 	case QUEUE_DEFERRED:
+		if (q->is_held) {
+			strbuf_addf(out,
+			    "The MX hosts of %s are being looked up; without "
+			    "an answer it leaves by %s at %s.",
+			    q->site, q->lane,
+			    clock_text(c, q->due_us, at, sizeof(at)));
+			break;
+		}
 		strbuf_addf(out,
 		    "It was deferred (attempt %u) and is tried again at %s, "
 		    "in ",

@@ -389,6 +389,7 @@ struct queue_view {
 	const char *site;
 	const char *lane; /* that it would leave, or is leaving, by */
 	enum { QUEUE_WAITING, QUEUE_DEFERRED, QUEUE_IN_FLIGHT } state;
+	bool is_held; /* DEFERRED only until its MX hosts are known */
 	int64_t due_us;
 	int64_t expires_us;
 };

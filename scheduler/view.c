@@ -255,6 +255,7 @@ view_delivery(const struct delivery *d, struct queue_view *view)
 	};
 	if (d->state == DELIVERY_DEFERRED) {
 		view->state = QUEUE_DEFERRED;
+		view->is_held = d->is_held;
 		view->due_us = d->retry.key;
 	} else if (d->state == DELIVERY_IN_FLIGHT) {
 		view->state = QUEUE_IN_FLIGHT;

@@ -165,6 +165,8 @@ class NoHelp(unittest.TestCase):
             delivered(f, "x@one.test")
             self.assertLess(time.monotonic() - start, 3)
             self.assertEqual([m for m in peer.messages if "x@mute.test" in m["recipients"]], [])
+            waiting = f.ctl("queue")[0]["message"]
+            self.assertIn("The MX hosts of mute.test are being looked up", str(f.ctl("why", waiting)))
 
     def test_switched_off(self):
         with Peer() as peer, DnsServer(ZONE) as dns:

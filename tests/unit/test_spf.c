@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "conf/base/rng.h"
 #include "sink/spf.h"
 
 struct row {
@@ -167,11 +168,71 @@ results(void **state)
 	}
 }
 
+/* Anybody may write a record: whatever stands there, the evaluation ends, and
+ * within its look-ups. */
+static char hostile[1200];
+
+static const struct dns_answer *
+ask_hostile(void *arg, const char *name, enum dns_type type)
+{
+	struct dns_answer *a = &answers[n_answers++];
+
+	(void)name;
+	(void)arg;
+	assert_true(n_answers < 200);
+	*a = (struct dns_answer){ .status = DNS_OK, .why = "", .n = 1 };
+	a->v = calloc(1, sizeof(*a->v));
+	a->v[0].text = strdup(type == DNS_TXT ? hostile
+		: type == DNS_MX	      ? "mx.test"
+		: type == DNS_A		      ? "192.0.2.99"
+					      : "2001:db8::99");
+	return a;
+}
+
+static void
+hostile_records(void **state)
+{
+	static const char *const pieces[] = { " ", "a", "mx", "ptr", "all", "-",
+		"~", "?", "include:", "exists:", "redirect=", "exp=", "ip4:",
+		"ip6:", "192.0.2.10", "2001:db8::1", "/", "//", "33", "%{",
+		"%{ir}", "%{d1r}", "%{s}", "%{h999999}", "%%", "%_", "}",
+		"x.test", "=", ":", ".", "....", "\xff",
+		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	uint64_t seed = 20261125;
+	struct rng rng = { seed };
+
+	(void)state;
+	print_message("seed %llu\n", (unsigned long long)seed);
+	for (int i = 0; i < 20000; i++) {
+		struct spf s = { .ask = ask_hostile,
+			.address = i % 2 ? "192.0.2.10" : "2001:db8::10",
+			.sender = "postmaster@a.b.c.test",
+			.helo = "relay.test" };
+		size_t n = rng_below(&rng, 16), at = 6;
+
+		memcpy(hostile, "v=spf1", 7);
+		if (rng_below(&rng, 4) != 0)
+			hostile[at++] = ' ';
+		hostile[at] = '\0';
+		while (n-- > 0 && at < sizeof(hostile) - 80) {
+			const char *p = pieces[rng_below(&rng,
+			    sizeof(pieces) / sizeof(pieces[0]))];
+
+			strcpy(hostile + at, p);
+			at += strlen(p);
+		}
+		spf_check(&s, "a.b.c.test");
+		assert_true(s.n_lookups <= SPF_LOOKUPS_MAX + 11);
+		forget();
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(results),
+		cmocka_unit_test(hostile_records),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
