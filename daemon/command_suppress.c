@@ -135,6 +135,7 @@ command_suppress_list(struct command *c)
 struct find {
 	const char *address;
 	struct command *c;
+	bool is_found;
 };
 
 static bool
@@ -148,8 +149,10 @@ show_found(const void *key, size_t key_len, const void *value, size_t value_len,
 
 	if (suppression_list_entry(key, key_len, text, address, sizeof(address),
 		&entry) == 0 &&
-	    strcasecmp(address, f->address) == 0)
+	    strcasecmp(address, f->address) == 0) {
 		show_entry(f->c, &entry);
+		f->is_found = true;
+	}
 	free(text);
 	return false;
 }
@@ -159,12 +162,13 @@ command_suppress_check(struct command *c)
 {
 	struct find f = { .address = c->args[0], .c = c };
 	struct strbuf key = { 0 };
+	enum suppression_reason reason;
 	bool has;
 
 	if (check_address(c, f.address) < 0)
 		return -1;
 	has = suppression_list_has(governor_suppressions(c->g), f.address,
-	    c->now_utc_us, NULL);
+	    c->now_utc_us, &reason);
 	answer_open(&c->out, NULL, '{');
 	answer_bool(&c->out, "suppressed", has);
 	if (has) {
@@ -174,6 +178,10 @@ command_suppress_check(struct command *c)
 		spool_facts_read(governor_reader(c->g), key.data, key.len,
 		    show_found, &f, NULL);
 		strbuf_fini(&key);
+		/* In force already, and on its way to the disk. */
+		if (!f.is_found)
+			answer_str(&c->out, "reason",
+			    suppression_reason_name(reason));
 	}
 	answer_close(&c->out, '}');
 	return 0;

@@ -141,7 +141,8 @@ class Suppression(unittest.TestCase):
             self.assertEqual(into.stdout, "2 added\n")
             self.assertIn("-:3:", into.stderr)
             self.assertEqual(f.ctl("suppress", "check", "nobody@gmail.com")["reason"], "hard")
-            self.assertEqual([e["address"] for e in f.ctl("suppress", "list")], ["more@gmail.com", "nobody@gmail.com"])
+            wait_until(lambda: [e["address"] for e in f.ctl("suppress", "list")] ==
+                       ["more@gmail.com", "nobody@gmail.com"], 5, "both in the list")
 
     def test_off_means_off(self):
         config = CONFIG + "suppression: {action: off}\n"
