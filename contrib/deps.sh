@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 # Installs what is missing from Debian's packages: `deps.sh build` for building
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
-# for the benchmark's, `deps.sh fuzz` for libFuzzer. Does nothing where nothing is missing; uses sudo where it
+# for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
+# `deps.sh fuzz` for libFuzzer. Does nothing where nothing is missing; uses sudo where it
 # isn't root.
 set -eu
 
@@ -24,7 +25,10 @@ rivals="dovecot-core"
 fuzzer="clang libclang-rt-14-dev"
 
 wanted=$build
-[ "${1:-all}" = build ] || wanted="$build $peers"
+case ${1:-all} in
+build | mta) ;;
+*) wanted="$build $peers" ;;
+esac
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
 [ "${1:-all}" != fuzz ] || wanted="$wanted $fuzzer"
 

@@ -11,6 +11,7 @@ least three times as high. Prints the medians over seeds:
 A run takes a minute; several go on at once, as they mostly wait."""
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -28,12 +29,13 @@ parser.add_argument("--build", default="build")
 parser.add_argument("--seeds", default="1,2,3")
 parser.add_argument("--parallel", type=int, default=4)
 parser.add_argument("--write", action="store_true", help="keep the table as ADAPTATION.md beside this file")
+parser.add_argument("--mta", choices=["postfix"], help="with this MTA between, which flyball hears by its log; as root")
 parser.add_argument("--trace", help="keep each run's per-second reports in this folder")
 parser.add_argument("worlds", nargs="*", help="names; default: all")
 args = parser.parse_args()
 os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
 
-from harness import Flyball, Provider  # noqa: E402
+from harness import Flyball, Postfix, Provider  # noqa: E402
 
 WORLDS = os.path.join(ROOT, "tests", "provider", "worlds")
 DOMAINS = {"gmail": "gmail.com", "outlook": "outlook.com", "yahoo": "yahoo.com", "icloud": "icloud.com",
@@ -52,6 +54,17 @@ providers:
 dns: {{mx: false}}
 routes:
   out: {{next_hop: "127.0.0.1:{next_hop}", tls: none, connections: 40, backoff: {{first: 500ms, max: 1s}}{plan}}}
+"""
+
+
+# What Postfix needs so as not to add limits of its own: contrib/docs/postfix.md.
+POSTFIX = """
+minimal_backoff_time = 2s
+maximal_backoff_time = 4s
+queue_run_delay = 2s
+smtp_destination_concurrency_failed_cohort_limit = 100
+smtp_destination_concurrency_negative_feedback = 0
+smtp_destination_recipient_limit = 1
 """
 
 
@@ -123,17 +136,29 @@ class Feeder(threading.Thread):
                 time.sleep(0.01)
 
 
+@contextlib.contextmanager
+def behind(provider):
+    """Where mail goes, and what else the configuration has to say."""
+    if args.mta is None:
+        yield provider.port, ""
+        return
+    with Postfix(f"127.0.0.1:{provider.port}", POSTFIX) as postfix:
+        yield postfix.port, f"feedback: {{postfix_log: {{path: {postfix.log_path}, route: out}}}}\n"
+
+
 def run(name, seed):
     situation = SITUATIONS[name]
     with open(os.path.join(WORLDS, name + ".yaml")) as f:
         world = f.read()
     stop = threading.Event()
-    with Provider(world, args=["--seed", str(seed)]) as provider:
+    # Postfix starts slowly, and the world's minute begins with the provider.
+    with Provider(world, args=["--seed", str(seed)]) as provider, behind(provider) as (next_hop, feedback):
         rows = "".join(f"  {p}: {{rate: {r}/s, connections: 20}}\n" for p, r in situation.ceilings.items())
-        text = CONFIG.format(providers=rows, next_hop=provider.port,
+        text = CONFIG.format(providers=rows, next_hop=next_hop,
                              plan=", plan: warmup" if situation.plan else "")
         if situation.plan:
             text += f"plans: {{warmup: {situation.plan}}}\n"
+        text += feedback
         with Flyball(text, log_level="warn") as flyball:
             feeders = [Feeder(flyball.port, DOMAINS[p], situation.feed, stop) for p in situation.ceilings]
             for f in feeders:
