@@ -94,6 +94,10 @@ make_world(struct world *w, unsigned how, unsigned size)
 		.results = w->results,
 		.body = w->body,
 		.body_len = size * sizeof(w->body) / 255 };
+	if (how & 32) {
+		w->t.prefix = "X-Mark: 1\r\n";
+		w->t.prefix_len = strlen(w->t.prefix);
+	}
 	w->client = smtp_client_new(&w->route, "fuzz.example", &ops);
 }
 
@@ -118,6 +122,32 @@ check_sent(const struct strbuf *sent)
 			fuzz_check(i > 0 && sent->data[i - 1] == '\r');
 		if (sent->data[i] == '\r' && i + 1 < sent->len)
 			fuzz_check(sent->data[i + 1] == '\n');
+	}
+}
+
+/* Behind each BDAT lie just as many octets as it says, or the input ended
+ * before; then a command, or nothing. */
+static void
+check_chunks(const struct strbuf *sent)
+{
+	const char *p = sent->data, *end = p + sent->len, *lf;
+
+	while (p < end && (lf = memchr(p, '\n', (size_t)(end - p))) != NULL) {
+		bool is_bdat = strncmp(p, "BDAT ", 5) == 0;
+		size_t n = is_bdat ? strtoul(p + 5, NULL, 10) : 0;
+
+		if (strncmp(p, "DATA", 4) == 0)
+			return; /* dots end that */
+		if (!is_bdat)
+			fuzz_check(lf[-1] == '\r');
+		p = lf + 1;
+		if (n > (size_t)(end - p))
+			return;
+		p += n;
+		if (is_bdat && p < end)
+			fuzz_check(strncmp(p, "MAIL", 4) == 0 ||
+			    strncmp(p, "RSET", 4) == 0 ||
+			    strncmp(p, "QUIT", 4) == 0);
 	}
 }
 
@@ -168,6 +198,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	smtp_client_lost(w->client, "the input's end");
 	fuzz_check(!w->is_busy);
 	check_sent(&w->sent);
+	if (w->sent.len > 0)
+		check_chunks(&w->sent);
 	strbuf_fini(&w->sent);
 	smtp_client_free(w->client);
 	free(w);
