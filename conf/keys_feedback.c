@@ -4,6 +4,7 @@
  * kind of log is one key; it holds one log's map, or a list of them.
  */
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "conf/base/xalloc.h"
@@ -110,6 +111,7 @@ trust_loopback(struct conf_listener *l)
 		{ { [10] = 0xff, [11] = 0xff, [12] = 127 } }
 	};
 
+	free(l->trusted); /* an empty list */
 	l->n_trusted = 2;
 	l->trusted = xcalloc(2, sizeof(*l->trusted));
 	l->trusted[0] = (struct conf_cidr){ v4, 104, xstrdup("127.0.0.0/8") };
