@@ -84,6 +84,24 @@ class PostfixLog(unittest.TestCase):
             wait_until(lambda: len(f.events("delivered")) == 30, 20, "the last lines")
             self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 0)
 
+    def test_one_reply_for_fifty_recipients_is_one_event(self):
+        def eod(session, _argument):
+            return RATE if len(session.server.messages) == 20 and not refused.append(1) and len(refused) == 1 \
+                else "250 2.0.0 Ok"
+        refused = []
+        with Peer({"eod": eod}) as peer, Postfix(f"127.0.0.1:{peer.port}", QUICK) as postfix, \
+                Flyball(config(postfix, ", credit: 200")) as f:
+            send(f, ["a@gmail.com"], 20)
+            wait_until(lambda: len(f.events("delivered")) == 20, 30, "the first ones")
+            send(f, [f"r{i}@gmail.com" for i in range(50)])
+            wait_until(lambda: len(f.events("delivered")) == 70, 60, "all of them")
+            deferred = f.events("deferred")
+            self.assertEqual({e["reply"] for e in deferred}, {RATE})
+            lane = f.ctl("lane", "out/gmail")
+            self.assertEqual(lane["deferred"], len(deferred))  # in the counts, each recipient
+            slower = [e for e in f.events("lane") if e.get("reply") and e["change"] == "rate"]
+            self.assertEqual(len(slower), 1, slower)  # and one decision
+
     def test_never_more_in_its_queue_than_the_credit(self):
         def eod(_session, _argument):
             time.sleep(0.05)
