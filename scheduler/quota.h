@@ -16,7 +16,7 @@
  * Where the count must survive a crash (quota_persist), permits are granted
  * from a reservation that is on disk: after a crash all that was reserved
  * counts as sent, so no recipient is ever one too many. A reservation is a
- * half per cent of the day's allowance.
+ * half per cent of the day's allowance; in short days more.
  */
 enum quota_kind { QUOTA_LANE, QUOTA_ROUTE, QUOTA_SENDER };
 
