@@ -162,15 +162,17 @@ demo:
 SANB := $(B)/san
 TSANB := $(B)/tsan
 FUZZB := $(B)/fuzz
-FUZZ_MAKE = $(MAKE) --no-print-directory fuzzers B=$(FUZZB) CC=clang FUZZ=1 \
+FUZZ_MAKE = $(MAKE) $(PARALLEL) --no-print-directory fuzzers B=$(FUZZB) CC=clang FUZZ=1 \
 	SAN=fuzzer-no-link,address,undefined
 HAVE_LIBFUZZER = $(wildcard $(shell clang -print-file-name=lib/linux/libclang_rt.fuzzer-x86_64.a 2>/dev/null))
+# Four builds: on all processors, unless -j was given.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 check:
 	@contrib/deps.sh all
-	@$(MAKE) --no-print-directory all tests
-	@$(MAKE) --no-print-directory all tests fuzzers B=$(SANB) \
+	@$(MAKE) $(PARALLEL) --no-print-directory all tests
+	@$(MAKE) $(PARALLEL) --no-print-directory all tests fuzzers B=$(SANB) \
 		SAN=address,undefined
-	@$(MAKE) --no-print-directory all B=$(TSANB) SAN=thread
+	@$(MAKE) $(PARALLEL) --no-print-directory all B=$(TSANB) SAN=thread
 	$(if $(HAVE_LIBFUZZER),@$(FUZZ_MAKE))
 	@python3 tests/run.py --build $(B) --sanitized $(SANB) \
 		--thread $(TSANB) $(if $(HAVE_LIBFUZZER),--fuzz $(FUZZB)) \
