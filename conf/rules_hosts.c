@@ -180,8 +180,7 @@ check_http(const struct rules *r)
 	for (size_t i = 0; i < r->conf->n_routes; i++)
 		if (leads_to(&r->conf->routes[i].next_hop, http))
 			rule_fail(r,
-			    PATH("routes", r->conf->routes[i].name,
-				"next_hop"),
+			    PATH("routes", r->conf->routes[i].name, "next_hop"),
 			    "is daemon.http.listen: no mail goes there");
 }
 

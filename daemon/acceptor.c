@@ -64,8 +64,7 @@ admit(struct acceptor *a, int fd, const struct sockaddr *peer)
 	const struct conf_limits *limits = &w->rt->conf->limits;
 	enum peer_answer answer;
 
-	answer =
-	    peer_admit(w->shared->peers, peer, limits, clock_mono_us());
+	answer = peer_admit(w->shared->peers, peer, limits, clock_mono_us());
 	if (answer != PEER_ADMITTED) {
 		refuse(fd, w->rt->conf->daemon.hostname, answer);
 		return;

@@ -38,7 +38,7 @@ enum step {
 };
 
 #define COMMAND_PACE_US	 5000
-#define COMMAND_STEP_US	 2000  /* a step's time, about */
+#define COMMAND_STEP_US	 2000	/* a step's time, about */
 #define COMMAND_OUT_HIGH 131072 /* bytes; a step that has more stops */
 
 /* The line without its newline; it is copied. Nothing happens before the

@@ -165,8 +165,7 @@ watchdog_tell(struct governor *g)
 {
 	int64_t now_us = clock_mono_us();
 
-	if (g->watchdog_us == 0 ||
-	    now_us - g->watched_us < g->watchdog_us / 2)
+	if (g->watchdog_us == 0 || now_us - g->watched_us < g->watchdog_us / 2)
 		return;
 	g->watched_us = now_us;
 	notify("WATCHDOG=1");
@@ -209,7 +208,7 @@ governor_wake(struct governor *g)
 	struct timeval now = { 0 };
 
 	g->timer_due_us = 1; /* not a time that a plan gives */
-	g->saved_us = 0; /* the operator's word is kept at once */
+	g->saved_us = 0;     /* the operator's word is kept at once */
 	event_add(g->plan_timer, &now);
 }
 

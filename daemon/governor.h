@@ -42,8 +42,8 @@ void governor_times(struct governor *g, struct governor_times *out);
 /* Sessions and connections of all workers, at their last word. */
 struct governor_load {
 	unsigned n_sessions;
-	unsigned n_connections; /* to next hops */
-	uint64_t n_accepted;	/* messages since start */
+	unsigned n_connections;			    /* to next hops */
+	uint64_t n_accepted;			    /* messages since start */
 	uint64_t n_delivered, n_deferred, n_failed; /* recipients since start */
 };
 void governor_load(const struct governor *g, struct governor_load *out);
@@ -57,8 +57,8 @@ void governor_wake(struct governor *g);
 
 /* Takes all recipients of a queued delivery out: bounced (with a DSN that
  * gives `reply`) or dropped without a word. False: unknown or in flight. */
-bool governor_bounce(
-    struct governor *g, uint64_t message, uint32_t number, const char *reply);
+bool governor_bounce(struct governor *g, uint64_t message, uint32_t number,
+    const char *reply);
 /* To another stream, now and after a restart: see sched_reroute(). */
 bool governor_reroute(struct governor *g, uint64_t message, uint32_t number,
     const char *stream);

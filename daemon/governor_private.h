@@ -54,7 +54,7 @@ struct governor {
 	struct zone *zone;  /* NULL: UTC */
 	struct event *tick; /* so that state is kept when nothing happens */
 	int64_t saved_us, utc_told_us, full_told_us;
-	int64_t slept_us; /* of the machine, as the scheduler was told */
+	int64_t slept_us;  /* of the machine, as the scheduler was told */
 	bool has_tempfail; /* a plan that may be full */
 	struct event *full_timer;
 	int64_t watchdog_us, watched_us; /* systemd's; 0 = none */
@@ -62,7 +62,7 @@ struct governor {
 	uint64_t n_delivered, n_deferred, n_failed;
 	bool is_spool_failing;
 	bool is_scanning; /* at start: the spool tells what it has */
-	bool is_running; /* everything accepts */
+	bool is_running;  /* everything accepts */
 	bool is_draining;
 	unsigned n_drained;
 	unsigned n_halts; /* times that the drain timer fired */
@@ -161,8 +161,8 @@ void governor_handed_over(struct governor *g, const struct job *job);
 /* governor_lists.c: blocklists on which our addresses and domains may be. */
 void governor_lists_open(struct governor *g);
 void governor_lists_close(struct governor *g);
-bool governor_lists_restore(struct governor *g, const void *key,
-    size_t key_len, const void *value, size_t value_len);
+bool governor_lists_restore(struct governor *g, const void *key, size_t key_len,
+    const void *value, size_t value_len);
 /* The snapshot was swapped, and the resolver. */
 void governor_lists_reload(struct governor *g);
 

@@ -32,7 +32,7 @@ struct handed { /* one transaction */
 	uint32_t n_held;	  /* of them, those that hold credit */
 	uint32_t n_seen;	  /* attempts that the log told of */
 	bool is_heard;		  /* of any of its recipients */
-	bool has_soft; /* the last word was one host's of several */
+	bool has_soft;		  /* the last word was one host's of several */
 	enum reply_class soft_class;
 	/* Whose; interned. */
 	const char *route, *provider, *site, *stream, *sender_domain;

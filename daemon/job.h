@@ -24,13 +24,14 @@ struct job {
 	uint32_t n_recipients; /* to offer */
 	uint32_t n_pending;    /* of the stored delivery */
 	uint32_t attempts;     /* before this one */
-	unsigned route;	       /* index in the snapshot in force at the worker */
+	unsigned route; /* index in the snapshot in force at the worker */
 	char ident[40]; /* as XFORWARD says it: message and number */
 	char *route_name;
 	char *lane;
-	char *trace;	/* the header field; NULL: none */
-	char *message_id; /* of the content, for reports; NULL: not looked for */
-	char *provider; /* as the scheduler says, which knows MX hosts */
+	char *trace; /* the header field; NULL: none */
+	char
+	    *message_id; /* of the content, for reports; NULL: not looked for */
+	char *provider;	 /* as the scheduler says, which knows MX hosts */
 	unsigned worker;
 	struct spool_message content;
 	enum job_fate fate;

@@ -19,9 +19,9 @@ struct smtp_session;
 
 struct auth_identity { /* a user who is who he says */
 	char *name;
-	char *stream;		      /* "" = by match */
+	char *stream;			  /* "" = by match */
 	struct conf_names sender_domains; /* n == 0: any */
-	struct rate rate;	      /* of submission; unlimited: window 0 */
+	struct rate rate; /* of submission; unlimited: window 0 */
 };
 
 struct session_ops {
@@ -32,15 +32,15 @@ struct session_ops {
 	 * thrown away: they came in clear (RFC 3207 4.2). */
 	void (*start_tls)(void *arg);
 	/* Answer with smtp_session_auth_done(). Strings lent for the call. */
-	void (*check_password)(
-	    void *arg, const char *user, const char *password);
+	void (*check_password)(void *arg, const char *user,
+	    const char *password);
 	/* The message is whole. Classify into deliveries, keep, and answer
 	 * with smtp_session_submit_done(). Takes the body and what is in the
 	 * envelope; the struct itself is lent for the call. All recipients are
 	 * in deliveries[0], whose provider and site are NULL, as the envelope's
 	 * stream is. */
-	void (*submit)(
-	    void *arg, struct envelope *envelope_take, struct body *body_take);
+	void (*submit)(void *arg, struct envelope *envelope_take,
+	    struct body *body_take);
 	struct body *(*body_new)(void *arg); /* NULL: 451 */
 	/* May this user submit n more recipients now (per-user rate)? */
 	bool (*may_submit)(void *arg, const struct auth_identity *who,
@@ -54,18 +54,18 @@ struct session_ops {
 };
 
 struct session_setup {
-	const struct conf *conf;	    /* the session takes a reference */
+	const struct conf *conf; /* the session takes a reference */
 	const struct conf_listener *listener; /* within conf */
-	char client[64];		    /* address text, "[::1]" style */
-	bool is_trusted;		    /* in listener.trusted */
-	bool has_tls_context;		    /* STARTTLS can be offered */
-	bool is_tls;			    /* implicit TLS is up */
+	char client[64];		      /* address text, "[::1]" style */
+	bool is_trusted;		      /* in listener.trusted */
+	bool has_tls_context;		      /* STARTTLS can be offered */
+	bool is_tls;			      /* implicit TLS is up */
 	int64_t now_us;
 	const char *tls_text; /* of implicit TLS, or NULL; copied */
 };
 
-struct smtp_session *smtp_session_new(
-    const struct session_setup *setup, const struct session_ops *ops);
+struct smtp_session *smtp_session_new(const struct session_setup *setup,
+    const struct session_ops *ops);
 /* Free at any time but from within its own callbacks. */
 void smtp_session_free(struct smtp_session *s);
 void smtp_session_greet(struct smtp_session *s);
@@ -76,15 +76,15 @@ void smtp_session_greet(struct smtp_session *s);
 /* Bytes of the client; returns how many it took. It takes none while it waits
  * for an answer (TLS, password, commit): call again after the answer. Nor more
  * once it has written SMTP_SESSION_OUT_MAX: call again when that is out. */
-size_t smtp_session_input(
-    struct smtp_session *s, const char *data, size_t len, int64_t now_us);
+size_t smtp_session_input(struct smtp_session *s, const char *data, size_t len,
+    int64_t now_us);
 
 void smtp_session_tls_done(struct smtp_session *s, const char *tls_text);
 /* who NULL: refused; temporary: the users file can't be read (454). */
 void smtp_session_auth_done(struct smtp_session *s,
     struct auth_identity *who_take, bool temporary);
-void smtp_session_submit_done(
-    struct smtp_session *s, enum spool_result result, uint64_t message);
+void smtp_session_submit_done(struct smtp_session *s, enum spool_result result,
+    uint64_t message);
 /* Instead of it: the message goes nowhere, with this reply. */
 void smtp_session_submit_refused(struct smtp_session *s, const char *reply);
 /* The daemon drains: 421 at the next command boundary. */
@@ -98,15 +98,14 @@ int64_t smtp_session_timeout_us(const struct smtp_session *s);
 /* The instant when that ends. It stays where it is while bytes trickle in and
  * moves when a command is whole. INT64_MAX while the session itself waits. */
 int64_t smtp_session_deadline_us(const struct smtp_session *s);
-bool smtp_session_is_idle(const struct smtp_session *s); /* no transaction */
+bool smtp_session_is_idle(const struct smtp_session *s);    /* no transaction */
 bool smtp_session_is_waiting(const struct smtp_session *s); /* for an answer */
 
 /* Who submits; NULL = nobody has authenticated. */
 const struct auth_identity *smtp_session_identity(const struct smtp_session *s);
 /* The value of a header field that some stream's match names, unfolded, the
  * first of that name; NULL = absent. From ops.submit until its answer. */
-const char *smtp_session_header(
-    const struct smtp_session *s, const char *name);
+const char *smtp_session_header(const struct smtp_session *s, const char *name);
 
 void auth_identity_free(struct auth_identity *who);
 

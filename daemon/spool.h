@@ -98,7 +98,7 @@ struct spool_request {
 	int64_t due_utc_us; /* of what is kept */
 	uint32_t move_attempts;
 	int64_t move_due_utc_us;
-	char *stream; /* of what is kept from now on; malloc'd or NULL */
+	char *stream;	    /* of what is kept from now on; malloc'd or NULL */
 	bool delay_warning; /* write a delayed DSN about what is kept */
 	char *next_hop;	    /* for Remote-MTA; malloc'd or NULL */
 	/* filled in for `committed` */

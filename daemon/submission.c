@@ -16,8 +16,8 @@
 #include "conf/base/xalloc.h"
 
 void
-submission_classify(const struct destination_index *index,
-    const char *mailbox, char **provider_out, char **site_out)
+submission_classify(const struct destination_index *index, const char *mailbox,
+    char **provider_out, char **site_out)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	const struct conf_provider *provider;
@@ -40,8 +40,8 @@ add_group(struct envelope *e, char *provider_take, char *site_take)
 {
 	struct delivery *d;
 
-	e->deliveries = xrealloc(
-	    e->deliveries, (e->n_deliveries + 1) * sizeof(*e->deliveries));
+	e->deliveries = xrealloc(e->deliveries,
+	    (e->n_deliveries + 1) * sizeof(*e->deliveries));
 	d = &e->deliveries[e->n_deliveries];
 	*d = (struct delivery){ .number = (uint32_t)e->n_deliveries,
 		.provider = provider_take,
@@ -100,10 +100,8 @@ submission_split(struct envelope *e, const struct destination_index *index)
 	e->deliveries = NULL;
 	e->n_deliveries = 0;
 	for (size_t i = 0; i < all.n_recipients; i++) {
-		g = find_group(
-		    e, &groups, index, all.recipients[i].address);
-		move_recipient(
-		    &e->deliveries[g->delivery], &all.recipients[i]);
+		g = find_group(e, &groups, index, all.recipients[i].address);
+		move_recipient(&e->deliveries[g->delivery], &all.recipients[i]);
 	}
 	HASH_ITER(hh, groups, g, next)
 	{

@@ -12,8 +12,8 @@
 
 /* Regroups deliveries[0], which holds all recipients, by destination, in the
  * order of their first recipient. */
-void submission_split(
-    struct envelope *e, const struct destination_index *index);
+void submission_split(struct envelope *e,
+    const struct destination_index *index);
 
 /* Where one mailbox belongs; results are malloc'd, site is "" for a named
  * provider. */

@@ -21,11 +21,12 @@ void destination_index_free(struct destination_index *index);
  * `domain` as domain_normalise() made it. Exact domain first, then the longest
  * suffix ("." entries), else the provider `other`. Never NULL.
  */
-const struct conf_provider *destination_by_domain(
-    const struct destination_index *index, const char *domain);
+const struct conf_provider *
+destination_by_domain(const struct destination_index *index,
+    const char *domain);
 /* By MX host name: the longest suffix; NULL when no provider has it. */
-const struct conf_provider *destination_by_mx(
-    const struct destination_index *index, const char *mx_host);
+const struct conf_provider *
+destination_by_mx(const struct destination_index *index, const char *mx_host);
 
 /* What a stream can be matched by. Strings may be "" but not NULL. */
 struct message_facts {
@@ -39,7 +40,7 @@ struct message_facts {
 	void *arg;
 };
 /* First match wins; the user's own stream before all. Never NULL. */
-const struct conf_stream *stream_match(
-    const struct conf *conf, const struct message_facts *facts);
+const struct conf_stream *stream_match(const struct conf *conf,
+    const struct message_facts *facts);
 
 #endif

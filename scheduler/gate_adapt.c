@@ -30,8 +30,8 @@ adapted_when(const struct gate_ask *ask)
 
 	if (lane_is_shadow(ask->lane))
 		return INT64_MIN;
-	window_us = adapt_window_when(&a->speed, lane_unanswered(ask->lane),
-	    now_us);
+	window_us =
+	    adapt_window_when(&a->speed, lane_unanswered(ask->lane), now_us);
 	if (a->speed.state == ADAPT_OPEN)
 		return window_us;
 	when_us = adapt_when(&a->speed, now_us);
@@ -127,7 +127,8 @@ suspended_when(const struct gate_ask *ask)
 
 	if (l->adapt->breaker.state == BREAKER_CLOSED || lane_is_shadow(l))
 		return INT64_MIN;
-	return breaker_when(&l->adapt->breaker, lane_unanswered(l), ask->now_us);
+	return breaker_when(&l->adapt->breaker, lane_unanswered(l),
+	    ask->now_us);
 }
 
 int64_t

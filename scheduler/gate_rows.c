@@ -370,8 +370,9 @@ rate_say(const struct gate_ask *ask, struct gate_view *view)
 		    (long long)ask->n);
 	SAY(view, "%s's rate of %s%s is used up; %s in %s", l->dest->name,
 	    units_format_rate(&b->rate, rate),
-	    l->overrides[OVERRIDE_RATES] != NULL ? ", set by the operator," : "", next,
-	    gate_span(due_us - ask->now_us, wait));
+	    l->overrides[OVERRIDE_RATES] != NULL ? ", set by the operator,"
+						 : "",
+	    next, gate_span(due_us - ask->now_us, wait));
 }
 
 /* ---- the delivery's own time ---- */

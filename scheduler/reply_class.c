@@ -18,12 +18,12 @@
 
 /* ---- the table ---- */
 
-#define PHASE_BIT(p)  (1u << (p))
+#define PHASE_BIT(p) (1u << (p))
 /* Where a word about an address means the recipient's. */
-#define ON_RECIPIENT \
+#define ON_RECIPIENT                                     \
 	(PHASE_BIT(PHASE_RCPT) | PHASE_BIT(PHASE_DATA) | \
 	    PHASE_BIT(PHASE_EOD) | PHASE_BIT(PHASE_UNKNOWN))
-#define BEFORE_MAIL \
+#define BEFORE_MAIL                                         \
 	(PHASE_BIT(PHASE_CONNECT) | PHASE_BIT(PHASE_HELO) | \
 	    PHASE_BIT(PHASE_STARTTLS) | PHASE_BIT(PHASE_AUTH))
 
@@ -39,12 +39,12 @@ struct reply_rule {
 	bool is_never_final; /* although 5xx: it isn't the recipient's fault */
 };
 
-#define CODE(from, to)	      .code_from = (from), .code_to = (to)
-#define ENHANCED(s, from, to) .subject = (s), .detail_from = (from), \
-			      .detail_to = (to)
-#define MEANS(c, b)	      .class = CLASS_##c, .blame = BLAME_##b
-#define DEFERS		      CODE(400, 499)
-#define REJECTS		      CODE(500, 599)
+#define CODE(from, to) .code_from = (from), .code_to = (to)
+#define ENHANCED(s, from, to) \
+	.subject = (s), .detail_from = (from), .detail_to = (to)
+#define MEANS(c, b) .class = CLASS_##c, .blame = BLAME_##b
+#define DEFERS	    CODE(400, 499)
+#define REJECTS	    CODE(500, 599)
 
 static const struct reply_rule rules[] = {
 	/* No reply: our own side saw a timeout, a reset, a refusal. */
@@ -69,10 +69,8 @@ static const struct reply_rule rules[] = {
 	    MEANS(OTHER, MESSAGE), .is_never_final = true },
 	{ "recipients-limit", CODE(400, 599), ENHANCED(5, 3, 3),
 	    MEANS(OTHER, MESSAGE), .is_never_final = true }, /* RFC 3463 */
-	{ "greylisted", DEFERS, .text = "greylist",
-	    MEANS(GREYLIST, MESSAGE) },
-	{ "graylisted", DEFERS, .text = "graylist",
-	    MEANS(GREYLIST, MESSAGE) },
+	{ "greylisted", DEFERS, .text = "greylist", MEANS(GREYLIST, MESSAGE) },
+	{ "graylisted", DEFERS, .text = "graylist", MEANS(GREYLIST, MESSAGE) },
 	/* Gmail 450 4.2.1, 550 5.2.1: "receiving mail at a rate that ..."
 	 * speaks of one recipient, who exists. */
 	{ "recipient-rate", CODE(400, 599), .text = "receiving mail at a rate",
@@ -88,10 +86,8 @@ static const struct reply_rule rules[] = {
 	{ "exchange-unknown-user", REJECTS, .text = "RecipientNotFound",
 	    MEANS(BAD_MAILBOX, RECIPIENT) },
 
-	{ "yahoo-tss", DEFERS, .text = "[TSS0",
-	    MEANS(REPUTATION_DEFER, LANE) },
-	{ "yahoo-ts", DEFERS, .text = "[TS0",
-	    MEANS(REPUTATION_DEFER, LANE) },
+	{ "yahoo-tss", DEFERS, .text = "[TSS0", MEANS(REPUTATION_DEFER, LANE) },
+	{ "yahoo-ts", DEFERS, .text = "[TS0", MEANS(REPUTATION_DEFER, LANE) },
 	{ "connections", DEFERS, .text = "too many connections",
 	    MEANS(RATE, CONNECTIONS) },
 	{ "concurrent", DEFERS, .text = "too many concurrent",
@@ -140,8 +136,8 @@ static const struct reply_rule rules[] = {
 	    MEANS(MAILBOX_FULL, RECIPIENT) },
 	{ "storage", CODE(552, 552), ENHANCED(1, 1, 1), /* Comcast, Orange */
 	    MEANS(MAILBOX_FULL, RECIPIENT) },
-	{ "unknown-user", REJECTS, ENHANCED(1, 1, 1),
-	    .phases = ON_RECIPIENT, MEANS(BAD_MAILBOX, RECIPIENT) },
+	{ "unknown-user", REJECTS, ENHANCED(1, 1, 1), .phases = ON_RECIPIENT,
+	    MEANS(BAD_MAILBOX, RECIPIENT) },
 	{ "bad-address", CODE(550, 550), ENHANCED(1, 0, 0),
 	    .phases = ON_RECIPIENT, MEANS(BAD_MAILBOX, RECIPIENT) },
 	{ "moved", REJECTS, ENHANCED(1, 6, 6), .phases = ON_RECIPIENT,
@@ -152,8 +148,7 @@ static const struct reply_rule rules[] = {
 	    MEANS(BAD_DOMAIN, RECIPIENT_DOMAIN) },
 	{ "null-mx", REJECTS, ENHANCED(1, 10, 10),
 	    MEANS(BAD_DOMAIN, RECIPIENT_DOMAIN) }, /* RFC 7505 */
-	{ "not-local", CODE(551, 551),
-	    MEANS(BAD_DOMAIN, RECIPIENT_DOMAIN) },
+	{ "not-local", CODE(551, 551), MEANS(BAD_DOMAIN, RECIPIENT_DOMAIN) },
 
 	/* The message. */
 	{ "too-large", CODE(400, 599), ENHANCED(3, 4, 4),
@@ -164,8 +159,7 @@ static const struct reply_rule rules[] = {
 	    MEANS(CONTENT, MESSAGE) },
 
 	/* Their system. */
-	{ "mail-system", DEFERS, ENHANCED(3, 1, 999),
-	    MEANS(SYSTEM, NEXT_HOP) },
+	{ "mail-system", DEFERS, ENHANCED(3, 1, 999), MEANS(SYSTEM, NEXT_HOP) },
 	{ "network", DEFERS, ENHANCED(4, 1, 999), MEANS(SYSTEM, NEXT_HOP) },
 
 	/* No usable enhanced code. */
@@ -231,8 +225,7 @@ static bool
 is_final(const struct reply_rule *r, const struct reply_fact *fact)
 {
 	return fact->code >= 500 && r->class != CLASS_RATE &&
-	    !r->is_never_final &&
-	    (BEFORE_MAIL & PHASE_BIT(fact->phase)) == 0;
+	    !r->is_never_final && (BEFORE_MAIL & PHASE_BIT(fact->phase)) == 0;
 }
 
 struct reply_answer

@@ -55,8 +55,8 @@ struct sched_delivery {
 	const char *provider; /* conf name */
 	const char *site;     /* domain where provider is `other`, else "" */
 	int64_t expires_us;
-	int64_t due_us;	   /* not before; <= now: at once */
-	uint32_t attempts; /* made so far */
+	int64_t due_us;		   /* not before; <= now: at once */
+	uint32_t attempts;	   /* made so far */
 	const char *sender_domain; /* A-label, lower case; "" or NULL: none */
 	/* Not 0: its site's MX hosts aren't known, and until then it waits for
 	 * sched_sort() before it leaves from where it is. */
@@ -92,12 +92,12 @@ enum gate {
 	GATE_RATE,	  /* provider rates */
 	GATE_CONNECTIONS, /* of the lane */
 	GATE_ROUTE_CONNECTIONS,
-	GATE_PAUSE,	/* by the operator */
-	GATE_NEXT_HOP,	/* the route backs off */
-	GATE_RETRY,	/* its own retry time */
-	GATE_ADAPTED,	/* the speed that the provider was found to bear */
-	GATE_SUSPENDED, /* rejects us, asked for a pause, or is down */
-	GATE_PLAN,	/* a warmup plan's day, of lane or route */
+	GATE_PAUSE,	  /* by the operator */
+	GATE_NEXT_HOP,	  /* the route backs off */
+	GATE_RETRY,	  /* its own retry time */
+	GATE_ADAPTED,	  /* the speed that the provider was found to bear */
+	GATE_SUSPENDED,	  /* rejects us, asked for a pause, or is down */
+	GATE_PLAN,	  /* a warmup plan's day, of lane or route */
 	GATE_SENDER_PLAN, /* likewise, of the sender domain */
 	GATE_SPIKE_GUARD,
 	GATE_SENDER,	  /* the sender domain is paused */
@@ -315,7 +315,7 @@ struct sched_change {
 	int64_t volume_from, volume_to; /* a day; INT64_MAX: no limit */
 	int64_t stage;			/* from 1 */
 	bool is_shadow;			/* nothing was done */
-	unsigned n_lost; /* that nobody asked for in time */
+	unsigned n_lost;		/* that nobody asked for in time */
 };
 /* The oldest change that wasn't told yet; its strings are good until the next
  * call. False: there is none. */
@@ -334,9 +334,9 @@ struct lane_view {
 	bool connections_are_overridden;
 	int64_t tokens; /* that could leave now, all windows; INT64_MAX: any */
 	unsigned in_flight;
-	bool has_log;	     /* the next hop's log is read */
-	int64_t n_handed;    /* without a final answer, in flight too */
-	int64_t credit;	     /* how many there may be */
+	bool has_log;	      /* the next hop's log is read */
+	int64_t n_handed;     /* without a final answer, in flight too */
+	int64_t credit;	      /* how many there may be */
 	unsigned connections; /* limit in force, 0 = none */
 	unsigned connections_configured;
 	/* Adaptation: */
@@ -349,12 +349,13 @@ struct lane_view {
 	int64_t suspended_until_us;
 	uint64_t n_shadowed; /* recipients that shadow mode would have held */
 	/* Today, by its warmup plan: */
-	const char *plan;	/* "" = none */
-	const char *plan_state; /* "waiting" "running" "held" "stopped" "done" */
-	int64_t plan_stage;	/* from 1 */
-	int64_t plan_day;	/* from 1; 0 = no plan, or not begun */
-	int64_t day_allowed;	/* by plan and spike guard; INT64_MAX */
-	int64_t day_sent;	/* attempted, or in flight */
+	const char *plan; /* "" = none */
+	const char
+	    *plan_state;     /* "waiting" "running" "held" "stopped" "done" */
+	int64_t plan_stage;  /* from 1 */
+	int64_t plan_day;    /* from 1; 0 = no plan, or not begun */
+	int64_t day_allowed; /* by plan and spike guard; INT64_MAX */
+	int64_t day_sent;    /* attempted, or in flight */
 	uint64_t n_queued;   /* deliveries that would leave by this lane */
 	uint64_t n_retrying;
 	uint64_t n_queued_recipients;
@@ -450,9 +451,10 @@ void sched_overrides_each(struct sched *s,
 
 /* ---- plans ---- */
 struct plan_view {
-	const char *name; /* "ip-a/gmail", "ip-a" (a total), "a.example/gmail" */
-	const char *kind; /* "lane", "route", "sender" */
-	const char *plan; /* "" = none */
+	const char
+	    *name; /* "ip-a/gmail", "ip-a" (a total), "a.example/gmail" */
+	const char *kind;  /* "lane", "route", "sender" */
+	const char *plan;  /* "" = none */
 	const char *state; /* "waiting" "running" "held" "stopped" "done" */
 	bool is_shadow;
 	int64_t stage, n_stages; /* from 1 */
@@ -472,8 +474,8 @@ void sched_plans_each(struct sched *s, int64_t now_us,
 bool sched_plan_get(struct sched *s, const char *name, int64_t now_us,
     struct plan_view *out);
 struct plan_day {
-	int64_t day;  /* of the plan, from 1; of the ledger where there's none */
-	int64_t date; /* on which it began */
+	int64_t day; /* of the plan, from 1; of the ledger where there's none */
+	int64_t date;	       /* on which it began */
 	const uint32_t *facts; /* by enum ledger_fact; LEDGER_MAX: no limit */
 };
 /* Oldest first. */

@@ -164,7 +164,7 @@ struct lane {
 	struct share share;
 	struct conf_limit_set limits; /* rates: in force */
 	struct bucket_set buckets;
-	int64_t most; /* recipients in one transaction */
+	int64_t most;		       /* recipients in one transaction */
 	struct override *overrides[2]; /* by kind; NULL: none */
 	struct pause *pause;
 	unsigned in_flight;
@@ -235,8 +235,8 @@ struct sched {
 	struct quota_entry *dirty_quotas, *saving_quotas;
 	struct sender *senders;
 	bool must_persist;
-	bool wants_save; /* a permit waits for the disk */
-	uint64_t ticket; /* of the last save */
+	bool wants_save;  /* a permit waits for the disk */
+	uint64_t ticket;  /* of the last save */
 	int64_t swept_us; /* quotas */
 	struct pause *pauses;
 	struct override *overrides[OVERRIDE_KINDS]; /* by lane */

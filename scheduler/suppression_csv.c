@@ -27,8 +27,7 @@ static void
 add_field(struct strbuf *out, const char *field)
 {
 	/* A line that begins with "#" is a comment, and an address may. */
-	if (strpbrk(field, "\",\r\n") == NULL &&
-	    strspn(field, "# \t") == 0) {
+	if (strpbrk(field, "\",\r\n") == NULL && strspn(field, "# \t") == 0) {
 		strbuf_adds(out, field);
 		return;
 	}

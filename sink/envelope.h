@@ -31,10 +31,10 @@ struct recipient {
 
 /* Recipients of one message that share a destination. */
 struct delivery {
-	uint32_t number;  /* within the message, from 0 */
+	uint32_t number; /* within the message, from 0 */
 	char *provider;
 	char *stream; /* the operator's choice; NULL = the envelope's */
-	char *site;	  /* "" unless provider is `other` */
+	char *site;   /* "" unless provider is `other` */
 	uint32_t attempts;
 	int64_t due_utc_us; /* next attempt; 0 = at once */
 	bool delay_warned;

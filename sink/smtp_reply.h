@@ -17,9 +17,9 @@
 #define REPLY_TEXT_MAX 65536
 
 struct smtp_reply {
-	int code;		/* 200..599 */
-	char enhanced[16];	/* "4.7.28" of the last line that has one */
-	struct strbuf text;	/* the whole, lines joined by \n, codes kept */
+	int code;	    /* 200..599 */
+	char enhanced[16];  /* "4.7.28" of the last line that has one */
+	struct strbuf text; /* the whole, lines joined by \n, codes kept */
 	/* private to the reader */
 	struct strbuf line;
 	int n_lines;
@@ -30,8 +30,8 @@ enum reply_read { REPLY_MORE, REPLY_DONE, REPLY_BROKEN };
 
 /* Zeroed is ready. Reads at most one reply; *used_out says how much it took.
  * After DONE the next call begins a new reply. */
-enum reply_read smtp_reply_read(
-    struct smtp_reply *r, const char *data, size_t len, size_t *used_out);
+enum reply_read smtp_reply_read(struct smtp_reply *r, const char *data,
+    size_t len, size_t *used_out);
 void smtp_reply_fini(struct smtp_reply *r);
 
 /* "5.1.1" out of "550 5.1.1 text" / "550-5.1.1 text"; "" when there is none

@@ -46,8 +46,8 @@ set_common(SSL_CTX *context, const char *min_version, struct err *err_out)
 }
 
 static int
-load_certificate(
-    SSL_CTX *context, const struct conf_tls *tls, struct err *err_out)
+load_certificate(SSL_CTX *context, const struct conf_tls *tls,
+    struct err *err_out)
 {
 	if (SSL_CTX_use_certificate_chain_file(context, tls->certificate) != 1)
 		return fail(err_out, "tls.certificate", tls->certificate);
@@ -56,8 +56,8 @@ load_certificate(
 		return fail(err_out, "tls.key", tls->key);
 	if (SSL_CTX_check_private_key(context) != 1)
 		return err_set(err_out,
-		    "tls.key %s doesn't belong to tls.certificate %s",
-		    tls->key, tls->certificate);
+		    "tls.key %s doesn't belong to tls.certificate %s", tls->key,
+		    tls->certificate);
 	return 0;
 }
 
@@ -116,8 +116,8 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 }
 
 static int
-load_trust(
-    SSL_CTX *context, const struct conf_route *route, struct err *err_out)
+load_trust(SSL_CTX *context, const struct conf_route *route,
+    struct err *err_out)
 {
 	if (*route->tls_ca != '\0') {
 		if (SSL_CTX_load_verify_file(context, route->tls_ca) != 1)
@@ -214,9 +214,8 @@ tls_error(const SSL *ssl, char *out, size_t size)
 		snprintf(out, size, "certificate: %s",
 		    X509_verify_cert_error_string(verify));
 	} else if (code != 0) {
-		reason = ERR_SYSTEM_ERROR(code)
-		    ? strerror(ERR_GET_REASON(code))
-		    : ERR_reason_error_string(code);
+		reason = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
+						: ERR_reason_error_string(code);
 		snprintf(out, size, "%s", reason ? reason : "TLS error");
 	} else {
 		snprintf(out, size, "the connection was closed");

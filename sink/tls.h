@@ -13,7 +13,8 @@
  * SSL_CTX itself; make them anew on reload.
  */
 SSL_CTX *tls_server_context(const struct conf_tls *tls, struct err *err_out);
-SSL_CTX *tls_client_context(const struct conf_route *route, struct err *err_out);
+SSL_CTX *tls_client_context(const struct conf_route *route,
+    struct err *err_out);
 void tls_client_context_free(SSL_CTX *context); /* NULL is fine */
 /* A connection's SSL for `route` with SNI, name checks as its policy says and
  * the route's last session to resume. */

@@ -13,7 +13,7 @@ int64_t clock_mono_us(void); /* CLOCK_MONOTONIC, microseconds */
 /* How long the machine has been suspended since its start: time that passed
  * for the wall and not for clock_mono_us(). */
 int64_t clock_slept_us(void);
-int64_t clock_utc_us(void);  /* microseconds since 1970 */
+int64_t clock_utc_us(void); /* microseconds since 1970 */
 
 /* RFC 3339 in UTC with milliseconds: 2026-11-24T05:16:00.123Z. */
 #define CLOCK_RFC3339_SIZE 32

@@ -36,7 +36,7 @@ err_sys(struct err *err_out, const char *fmt, ...)
 	vsnprintf(err_out->text, sizeof(err_out->text), fmt, ap);
 	va_end(ap);
 	used = strlen(err_out->text);
-	snprintf(
-	    err_out->text + used, sizeof(err_out->text) - used, ": %s", why);
+	snprintf(err_out->text + used, sizeof(err_out->text) - used, ": %s",
+	    why);
 	return -1;
 }

@@ -51,24 +51,24 @@ void log_write(enum log_level level, const char *event,
     const struct log_field *fields, size_t n_fields);
 
 /* The leading empty field lets the list be empty in C11. */
-#define LOG_FIELDS_(...) \
-	(const struct log_field[]) \
-	{ \
+#define LOG_FIELDS_(...)             \
+	(const struct log_field[])   \
+	{                            \
 		{ 0 }, ##__VA_ARGS__ \
 	}
-#define LOG_NOW_(level, event, ...) \
+#define LOG_NOW_(level, event, ...)                               \
 	log_write((level), (event), LOG_FIELDS_(__VA_ARGS__) + 1, \
 	    sizeof(LOG_FIELDS_(__VA_ARGS__)) / sizeof(struct log_field) - 1)
-#define LOG_AT_(level, event, ...) \
-	do { \
-		if (log_wants(level)) \
+#define LOG_AT_(level, event, ...)                             \
+	do {                                                   \
+		if (log_wants(level))                          \
 			LOG_NOW_(level, event, ##__VA_ARGS__); \
 	} while (0)
 /* At info, whatever the level: what others wait for. */
 #define log_always(event, ...) LOG_NOW_(LOG_LEVEL_INFO, event, ##__VA_ARGS__)
-#define log_error(event, ...) LOG_AT_(LOG_LEVEL_ERROR, event, ##__VA_ARGS__)
-#define log_warn(event, ...) LOG_AT_(LOG_LEVEL_WARN, event, ##__VA_ARGS__)
-#define log_info(event, ...) LOG_AT_(LOG_LEVEL_INFO, event, ##__VA_ARGS__)
-#define log_debug(event, ...) LOG_AT_(LOG_LEVEL_DEBUG, event, ##__VA_ARGS__)
+#define log_error(event, ...)  LOG_AT_(LOG_LEVEL_ERROR, event, ##__VA_ARGS__)
+#define log_warn(event, ...)   LOG_AT_(LOG_LEVEL_WARN, event, ##__VA_ARGS__)
+#define log_info(event, ...)   LOG_AT_(LOG_LEVEL_INFO, event, ##__VA_ARGS__)
+#define log_debug(event, ...)  LOG_AT_(LOG_LEVEL_DEBUG, event, ##__VA_ARGS__)
 
 #endif

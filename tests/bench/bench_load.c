@@ -196,9 +196,10 @@ make_content(void)
 {
 	struct strbuf b = { 0 };
 
-	strbuf_adds(&b, "From: <a@app.test>\r\nTo: <b@x.test>\r\n"
-			"Date: Tue, 24 Nov 2026 05:16:00 +0000\r\n"
-			"Message-ID: <bench@app.test>\r\n\r\n");
+	strbuf_adds(&b,
+	    "From: <a@app.test>\r\nTo: <b@x.test>\r\n"
+	    "Date: Tue, 24 Nov 2026 05:16:00 +0000\r\n"
+	    "Message-ID: <bench@app.test>\r\n\r\n");
 	while (b.len < opt.size)
 		strbuf_adds(&b,
 		    "0123456789012345678901234567890123456789"
@@ -217,8 +218,8 @@ make_auth(const char *user_and_password)
 	plain[0] = '\0';
 	memcpy(plain + 1, user_and_password, len);
 	*strchr(plain + 1, ':') = '\0';
-	EVP_EncodeBlock(
-	    (unsigned char *)out, (unsigned char *)plain, (int)len + 1);
+	EVP_EncodeBlock((unsigned char *)out, (unsigned char *)plain,
+	    (int)len + 1);
 	opt.auth = xstrdup(out);
 }
 

@@ -33,8 +33,7 @@ live(struct life *l, uint64_t seed)
 	l->pw.plans[1].has_total = false;
 	l->pw.plans[1].schedule.from = 20;
 	l->pw.w.f.conf.n_plans = 2;
-	l->pw.senders[0] =
-	    (struct conf_sender){ .domain = (char *)"d0.example",
+	l->pw.senders[0] = (struct conf_sender){ .domain = (char *)"d0.example",
 		.plan = (char *)"other" };
 	l->pw.w.f.conf.senders = l->pw.senders;
 	l->pw.w.f.conf.n_senders = 1;

@@ -94,7 +94,7 @@ backoff_grows_with_the_outage(void **state)
 		int64_t want_us = (w.now_us - began_us) / 10;
 		int64_t until_us = down(&w, 0);
 
-		want_us = want_us < SEC	     ? SEC
+		want_us = want_us < SEC	 ? SEC
 		    : want_us > 60 * SEC ? 60 * SEC
 					 : want_us;
 		assert_in_range(until_us - w.now_us, want_us * 8 / 10,
