@@ -30,6 +30,7 @@ struct log_journal {
 	pid_t pid; /* 0: it doesn't run */
 	int fd;	   /* its output; -1 */
 	struct strbuf held;
+	bool is_skipping; /* an entry that is too long: up to its end */
 };
 
 struct log_journal *
@@ -53,6 +54,7 @@ end(struct log_journal *j)
 		waitpid(j->pid, NULL, 0);
 	}
 	j->pid = 0;
+	j->is_skipping = false;
 	strbuf_reset(&j->held);
 }
 
@@ -192,11 +194,25 @@ give_lines(struct log_journal *j,
 		if (lf == NULL)
 			break;
 		from += (size_t)(lf - line) + 1;
-		goes_on = give(j, line, (size_t)(lf - line), each, arg);
+		if (!j->is_skipping)
+			goes_on = give(j, line, (size_t)(lf - line), each, arg);
+		j->is_skipping = false;
 		n++;
 	}
 	strbuf_consume(&j->held, from);
 	return n;
+}
+
+/* Anybody on this machine may log, and as much as he likes in one entry. To
+ * begin again behind the last cursor would only meet it again. */
+static void
+drop_long_line(struct log_journal *j)
+{
+	if (j->held.len <= LINE_MAX_LEN ||
+	    memchr(j->held.data, '\n', j->held.len) != NULL)
+		return;
+	j->is_skipping = true;
+	strbuf_reset(&j->held);
 }
 
 int64_t
@@ -220,10 +236,12 @@ log_journal_read(struct log_journal *j,
 	n = read(j->fd, bytes, sizeof(bytes));
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
-	if (n <= 0 || j->held.len + (size_t)n > LINE_MAX_LEN) {
+	if (n <= 0) {
 		end(j);
 		return err_set(err_out, "journalctl ended");
 	}
 	strbuf_add(&j->held, bytes, (size_t)n);
-	return give_lines(j, each, arg);
+	given = give_lines(j, each, arg);
+	drop_long_line(j);
+	return given;
 }

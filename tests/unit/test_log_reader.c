@@ -193,6 +193,8 @@ static const char script[] =
     "#!/bin/sh\n"
     "case \"$*\" in *after-cursor=c1*) n=2;; *lines=0*) n=0;; *) n=9;; esac\n"
     "while [ $n -lt 4 ]; do\n"
+    /* An entry longer than any that is read, met again at each beginning. */
+    "[ $n = 2 ] && head -c 700000 /dev/zero | tr '\\0' x && echo\n"
     "printf '{\"__CURSOR\":\"c%d\",\"__REALTIME_TIMESTAMP\":\"1795466400000000\"'"
     " $n\n"
     "printf ',\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":\"7F3A61%06d: "
