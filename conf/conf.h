@@ -399,6 +399,7 @@ struct conf_feedback {
 		bool is_given;
 		struct conf_listener listener;
 	} reports;
+	bool events; /* `feedback` on the admin socket */
 };
 
 struct conf {

@@ -175,6 +175,12 @@ static const struct key feedback_keys[] = {
 		    "5965): they are read, not relayed, and all other mail is "
 		    "refused. Messages get a header field X-Flyball-Trace "
 		    "then, by which they are known again." },
+	{ "events", &type_bool,
+	    .offset = offsetof(struct conf_feedback, events),
+	    .initial = "false",
+	    .text = "Applications may tell on the admin socket what became of "
+		    "mail, by `feedback` and a JSON object: what an ESP's "
+		    "webhook says, for example." },
 	{ 0 },
 };
 const struct section section_feedback = { .keys = feedback_keys };

@@ -45,6 +45,7 @@ static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_BOUNCE] = command_bounce,
 	[COMMAND_DROP] = command_drop,
 	[COMMAND_REROUTE] = command_reroute,
+	[COMMAND_FEEDBACK] = command_feedback,
 	[COMMAND_SUPPRESS_LIST] = command_suppress_list,
 	[COMMAND_SUPPRESS_CHECK] = command_suppress_check,
 	[COMMAND_SUPPRESS_ADD] = command_suppress_add,

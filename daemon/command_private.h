@@ -131,6 +131,8 @@ int command_retry(struct command *c);
 int command_bounce(struct command *c);
 int command_drop(struct command *c);
 int command_reroute(struct command *c);
+/* command_feedback.c */
+int command_feedback(struct command *c);
 /* command_suppress.c */
 int command_suppress_list(struct command *c);
 int command_suppress_check(struct command *c);

@@ -278,6 +278,22 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .min_args = 3,
 	    .max_args = -1,
 	},
+	[COMMAND_FEEDBACK] = {
+	    .name = "feedback",
+	    .usage = "JSON",
+	    .summary = "tell what became of one recipient",
+	    .doc = "An object with event (delivered, deferred, bounced or "
+		   "complained), recipient, the provider's reply, and where "
+		   "known route, sender, stream and phase. It counts as a "
+		   "reply that flyball got itself: for the lane's speed, its "
+		   "plan, and the suppression list. Needs feedback.events.",
+	    .example = "feedback {\"event\":\"deferred\",\"recipient\":"
+		       "\"a@gmail.com\",\"route\":\"ip-a\",\"reply\":"
+		       "\"421 4.7.28 unusual rate\"}",
+	    .role = ROLE_CHANGE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
 	[COMMAND_SUPPRESS_LIST] = {
 	    .name = "suppress list",
 	    .usage = "[PATTERN] [limit N]",

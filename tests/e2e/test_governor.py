@@ -3,7 +3,9 @@
 rates and for nothing else, messages aren't punished for them, recipients who
 don't exist are not written to again, and a restart forgets none of it."""
 
+import json
 import smtplib
+import socket
 import subprocess
 import unittest
 
@@ -151,6 +153,48 @@ class Suppression(unittest.TestCase):
                 send(f, ["nobody@gmail.com"])
             wait_until(lambda: len(f.events("bounced")) == 2, 10, "two bounces")
             self.assertFalse(f.events("suppressed"))
+
+
+class Feedback(unittest.TestCase):
+    """What an application knows of its mail counts as a reply of our own."""
+
+    def tell(self, f, **what):
+        return f.ctl("feedback", json.dumps(what))
+
+    def test_what_an_application_tells_slows_and_suppresses(self):
+        config = CONFIG + "feedback: {events: true}\n"
+        with Peer() as peer, Flyball(config % peer.port) as f:
+            send(f, ["a@gmail.com"], 20)
+            wait_until(lambda: len(peer.messages) == 20, 10, "all")
+            said = self.tell(f, event="deferred", recipient="a@gmail.com", reply=RATE, sender="news@sender.test")
+            self.assertEqual((said["class"], said["blame"]), ("rate", "lane"))
+            slower = wait_until(lambda: [e for e in f.events("lane") if e["change"] == "rate"], 5, "the lane")
+            self.assertEqual((slower[0]["lane"], slower[0]["reply"]), ("out/gmail", RATE))
+            self.tell(f, event="bounced", recipient="nobody@gmail.com", route="out",
+                      reply="550-5.1.1 The email account that you tried to reach\n550 5.1.1 does not exist")
+            self.assertEqual(f.ctl("suppress", "check", "nobody@gmail.com")["reason"], "hard")
+            self.tell(f, event="complained", recipient="angry@gmail.com")
+            self.assertEqual(f.ctl("suppress", "check", "angry@gmail.com")["reason"], "complaint")
+            self.tell(f, event="delivered", recipient="b@gmail.com", reply="250 2.0.0 OK")
+            told = [e for e in f.events() if e.get("source") == "feedback"]
+            self.assertEqual([e["event"] for e in told], ["deferred", "bounced", "complained", "delivered"])
+            # As a program says it, without flyballctl's quotes.
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(f.socket)
+                s.sendall(b'feedback {"event": "deferred", "recipient": "a@gmail.com", "reply": "452 4.2.2 over quota"}\n'
+                          b'feedback {"event": "odd"}\nfeedback {"event\nfeedback {"colour": "red"}\n')
+                lines = s.makefile()
+                self.assertEqual(json.loads(lines.readline())["result"]["class"], "mailbox-full")
+                for part in ("event is one of", "", "no key"):
+                    answer = json.loads(lines.readline())
+                    self.assertFalse(answer["ok"])
+                    self.assertIn(part, answer["error"])
+
+    def test_not_unless_it_is_switched_on(self):
+        with Peer() as peer, Flyball(CONFIG % peer.port) as f:
+            p = subprocess.run([FLYBALLCTL, "-s", f.socket, "feedback", "{}"], capture_output=True, text=True)
+            self.assertEqual(p.returncode, 1)
+            self.assertIn("feedback: {events: true}", p.stderr)
 
 
 if __name__ == "__main__":

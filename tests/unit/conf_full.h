@@ -81,7 +81,7 @@ static const char conf_full[] =
     "drop}\n"
     "list_health: {bounced: 0.5%, action: alert}\n"
     "feedback: {postfix_log: {path: /l, route: [a], credit: 7}, reports: "
-    "{listen: \"127.0.0.1:2527\", trusted: [10.0.0.0/8]}}\n"
+    "{listen: \"127.0.0.1:2527\", trusted: [10.0.0.0/8]}, events: true}\n"
     "adapt: {floor: 3/2s, react: {decrease: 0.1%, hold: 1ms}}\n";
 
 #endif
