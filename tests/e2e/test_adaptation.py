@@ -58,7 +58,9 @@ providers:
         # Every change has its evidence; the message isn't punished.
         self.assertIn("4.7.28", json.dumps(change))
         self.assertGreater(len(queued), 100)
-        self.assertEqual({q["attempts"] for q in queued}, {0})
+        self.assertTrue(all(q["attempts"] == 0 for q in queued if "4.7.28" in (q["reply"] or "")))
+        # What was in flight when the provider went away has had an attempt.
+        self.assertLessEqual(len([q for q in queued if q["attempts"] > 0]), 10)
 
     def test_noise_slows_nothing(self):
         world = """
