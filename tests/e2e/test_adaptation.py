@@ -50,6 +50,8 @@ providers:
             lanes = {l["lane"]: l for l in f.ctl("lanes")}
             change = f.events("lane")[0]
             queued = f.ctl("queue", "limit", "2000")
+            delivered = f.events("delivered")
+            refused = {e["message"] for e in f.events("deferred") if e["class"] == "rate"}
         self.assertGreater(seen["gmail"]["goodput"], 0.85)
         self.assertLess(seen["gmail"]["violation_share"], 0.04)
         # The other lane noticed nothing.
@@ -58,6 +60,8 @@ providers:
         # Every change has its evidence; the message isn't punished.
         self.assertIn("4.7.28", json.dumps(change))
         self.assertGreater(len(queued), 100)
+        self.assertTrue(refused & {e["message"] for e in delivered})
+        self.assertEqual({e["attempts"] for e in delivered}, {1})
         self.assertTrue(all(q["attempts"] == 0 for q in queued if "4.7.28" in (q["reply"] or "")))
         # What was in flight when the provider went away has had an attempt.
         self.assertLessEqual(len([q for q in queued if q["attempts"] > 0]), 10)
