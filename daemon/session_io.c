@@ -372,7 +372,10 @@ on_submit(void *arg, struct envelope *envelope_take, struct body *body_take)
 		answer_later(s, request, xasprintf("452 4.3.2 %s", text));
 		return;
 	}
-	spool_submit(s->worker->shared->spool, request);
+	if (s->worker->n_sessions == 1)
+		spool_write(s->worker->shared->spool, request);
+	else
+		spool_submit(s->worker->shared->spool, request);
 }
 
 /* ---- answers ---- */

@@ -7,7 +7,14 @@
  * last.
  *
  * The writer takes all that has gathered while it was busy, so the number of
- * requests in a commit follows the load by itself; it never waits for more.
+ * requests in a commit follows the load by itself. Only settlements wait, for
+ * a moment, for others: nobody waits for them, and the next submission's commit
+ * takes them along for nothing.
+ *
+ * Writing is a role, not a thread: whoever sets `is_writing` has it, and with
+ * it all that belongs to the writer. A thread with nothing else to do may take
+ * it for its own request (spool_write()); to hand one to a sleeping thread and
+ * back costs as much as the disk.
  */
 #include "daemon/spool.h"
 
@@ -25,6 +32,7 @@
 
 void (*spool_test_step)(const char *where);
 size_t spool_test_map_bytes;
+int64_t spool_test_company_us;
 
 /* ---- settings ---- */
 
@@ -163,25 +171,73 @@ wait_until(struct spool *spool, int64_t due_us)
 	spool->queue.is_waiting = false;
 }
 
-/* False: stop; there is nothing left. */
-static bool
-take_queue(struct spool *spool, struct spool_request **list_out)
-{
-	bool goes_on;
+/* Settlements that wait for company, at most, and for how long. A crash
+ * delivers them twice, as those that are in flight. */
+#define COMPANY_MAX 8
+#define COMPANY_US  1000
 
-	pthread_mutex_lock(&spool->queue.lock);
-	while (spool->queue.first == NULL && !spool->queue.is_stopping &&
-	    clock_mono_us() < writer_due_us(spool))
-		wait_until(spool, writer_due_us(spool));
-	*list_out = spool->queue.first;
+/* When what is queued is to be written; INT64_MAX: nothing is. Under the
+ * queue's lock. */
+static int64_t
+queue_due_us(const struct spool *spool)
+{
+	if (spool->queue.is_writing)
+		return INT64_MAX;
+	if (spool->queue.is_stopping || spool->queue.is_urgent)
+		return 0;
+	if (spool->queue.first == NULL)
+		return writer_due_us(spool);
+	if (spool->queue.n >= COMPANY_MAX)
+		return 0;
+	return spool->queue.since_us +
+	    (spool_test_company_us != 0 ? spool_test_company_us : COMPANY_US);
+}
+
+/* Under the queue's lock. */
+static struct spool_request *
+queue_take(struct spool *spool)
+{
+	struct spool_request *list = spool->queue.first;
+
 	spool->queue.first = NULL;
 	spool->queue.last = &spool->queue.first;
+	spool->queue.n = 0;
+	spool->queue.is_urgent = false;
+	return list;
+}
+
+/* Takes the writer's role, and what there is to write. False: stop; there is
+ * nothing left. */
+static bool
+writer_begin(struct spool *spool, struct spool_request **list_out)
+{
+	bool goes_on;
+	int64_t due_us;
+
+	pthread_mutex_lock(&spool->queue.lock);
+	while ((due_us = queue_due_us(spool)) == INT64_MAX ||
+	    (due_us > 0 && clock_mono_us() < due_us))
+		wait_until(spool, due_us);
+	*list_out = queue_take(spool);
 	take_settings(spool);
 	goes_on = *list_out != NULL || !spool->queue.is_stopping;
-	if (!goes_on)
-		spool->queue.is_stopped = true;
+	spool->queue.is_stopped = !goes_on;
+	spool->queue.is_writing = true;
 	pthread_mutex_unlock(&spool->queue.lock);
 	return goes_on;
+}
+
+static void
+writer_end(struct spool *spool)
+{
+	bool wakes;
+
+	pthread_mutex_lock(&spool->queue.lock);
+	spool->queue.is_writing = false;
+	wakes = spool->queue.is_waiting && queue_due_us(spool) != INT64_MAX;
+	pthread_mutex_unlock(&spool->queue.lock);
+	if (wakes)
+		pthread_cond_signal(&spool->queue.wake);
 }
 
 static void
@@ -200,9 +256,10 @@ write_all(void *arg)
 	struct spool_request *list;
 
 	pthread_setname_np(pthread_self(), "spool");
-	while (take_queue(spool, &list)) {
+	while (writer_begin(spool, &list)) {
 		grow_map(spool);
 		writer_turn(spool, list);
+		writer_end(spool);
 	}
 	writer_finish(spool);
 	return NULL;
@@ -237,9 +294,7 @@ refuse_queued(struct spool *spool)
 
 	pthread_mutex_lock(&spool->queue.lock);
 	spool->queue.is_stopped = true;
-	q = spool->queue.first;
-	spool->queue.first = NULL;
-	spool->queue.last = &spool->queue.first;
+	q = queue_take(spool);
 	pthread_mutex_unlock(&spool->queue.lock);
 	while (q != NULL) {
 		struct spool_request *next = q->next;
@@ -268,30 +323,88 @@ spool_stop(struct spool *spool)
 
 /* ---- for everyone ---- */
 
-void
-spool_submit(struct spool *spool, struct spool_request *request_take)
+/* Under the queue's lock. True: the writer's thread is to be woken. */
+static bool
+queue_add(struct spool *spool, struct spool_request *q)
 {
-	struct spool_request *q = request_take;
-	bool is_stopped;
+	bool was_urgent = spool->queue.is_urgent;
 
+	if (spool->queue.first == NULL)
+		spool->queue.since_us = clock_mono_us();
+	*spool->queue.last = q;
+	spool->queue.last = &q->next;
+	spool->queue.n++;
+	if (q->kind != SPOOL_SETTLE)
+		spool->queue.is_urgent = true;
+	/* The first one sets the time; few of the others bring it forward. */
+	return spool->queue.is_waiting && !spool->queue.is_writing &&
+	    (spool->queue.n == 1 || spool->queue.n == COMPANY_MAX ||
+		was_urgent != spool->queue.is_urgent);
+}
+
+static void
+request_begin(struct spool_request *q)
+{
 	q->next = NULL;
 	q->added = NULL;
 	q->is_in_doubt = q->is_settled = false;
 	q->result = SPOOL_OK;
+}
+
+void
+spool_submit(struct spool *spool, struct spool_request *request_take)
+{
+	struct spool_request *q = request_take;
+	bool is_stopped, wakes;
+
+	request_begin(q);
 	pthread_mutex_lock(&spool->queue.lock);
 	is_stopped = spool->queue.is_stopped;
-	if (!is_stopped) {
-		*spool->queue.last = q;
-		spool->queue.last = &q->next;
-		if (spool->queue.is_waiting)
-			pthread_cond_signal(&spool->queue.wake);
-	}
+	wakes = !is_stopped && queue_add(spool, q);
 	pthread_mutex_unlock(&spool->queue.lock);
+	if (wakes)
+		pthread_cond_signal(&spool->queue.wake);
 	if (!is_stopped)
 		return;
 	q->result = SPOOL_FAILED;
 	err_set(&q->err, "the spool is closed");
 	spool_answer(spool, q);
+}
+
+/* A disk that takes its time is the writer's thread's to wait for, and so is
+ * a body that is still to be synced. */
+#define WRITE_HERE_US 5000
+
+/* Under the queue's lock. */
+static bool
+may_write_here(const struct spool *spool, const struct spool_request *q)
+{
+	return spool->is_running && !spool->queue.is_writing &&
+	    !spool->queue.is_stopping && !spool->is_failing &&
+	    spool->last_commit_us < WRITE_HERE_US &&
+	    (q->body == NULL || !body_is_file(q->body));
+}
+
+void
+spool_write(struct spool *spool, struct spool_request *request_take)
+{
+	struct spool_request *q = request_take, *list;
+
+	pthread_mutex_lock(&spool->queue.lock);
+	if (!may_write_here(spool, q)) {
+		pthread_mutex_unlock(&spool->queue.lock);
+		spool_submit(spool, q);
+		return;
+	}
+	request_begin(q);
+	*spool->queue.last = q;
+	list = queue_take(spool);
+	take_settings(spool);
+	spool->queue.is_writing = true;
+	pthread_mutex_unlock(&spool->queue.lock);
+	grow_map(spool);
+	writer_turn(spool, list);
+	writer_end(spool);
 }
 
 void

@@ -12,7 +12,7 @@
 #include "sink/envelope.h"
 
 /*
- * The mail on disk. One writer thread owns all changes and commits what has
+ * The mail on disk. One writer at a time owns all changes and commits what has
  * gathered in one LMDB transaction (group commit); any thread may read through
  * a reader of its own. 250 is said only after `committed`.
  *
@@ -113,7 +113,8 @@ struct spool_request {
 };
 
 struct spool_ops {
-	/* All on the writer's thread, in commit order, after the sync. The
+	/* All by whoever writes (spool_write()), in commit order, after the
+	 * sync; never two at a time. The
 	 * request's memory is the callee's again (spool_request_free). */
 	void (*committed)(struct spool_request *request, void *arg);
 	/* A delivery came into being: submission, DSN, MOVE, start-up scan.
@@ -151,6 +152,9 @@ void spool_configure(struct spool *spool, const struct conf *conf); /* reload */
 /* Queues; takes the request (malloc'd). From any thread. After spool_stop()
  * it is answered at once, with SPOOL_FAILED, on the caller's thread. */
 void spool_submit(struct spool *spool, struct spool_request *request_take);
+/* Likewise, and where nobody writes just now the caller does, within the call:
+ * for a thread that has nothing else to do until the answer comes. */
+void spool_write(struct spool *spool, struct spool_request *request_take);
 void spool_request_free(struct spool_request *request);
 
 /* ---- reading ---- */

@@ -235,6 +235,7 @@ book(struct spool *spool, const struct turn *t, size_t n_requests,
 	add_signed(&spool->stats.n_messages, t->n_messages);
 	add_signed(&spool->stats.n_deliveries, t->n_deliveries);
 	add_signed(&spool->stats.n_bytes, t->n_bytes);
+	spool->last_commit_us = took_us;
 	atomic_fetch_add(&spool->stats.n_commits, 1);
 	atomic_fetch_add(&spool->stats.n_committed, n_requests);
 	histogram_note(&spool->commit_times, took_us);

@@ -12,7 +12,9 @@
 /*
  * What the spool's files share. Threads: `queue` is under its lock, what is
  * atomic is anyone's, readers come in through store_read_begin(); all else
- * belongs to the writer, and before spool_start() to whoever opened it.
+ * belongs to the writer (who has queue.is_writing; while nobody has it, it may
+ * be read under the queue's lock), and before spool_start() to whoever opened
+ * it.
  */
 
 /* ---- the world, which a test may replace ---- */
@@ -264,14 +266,20 @@ struct spool {
 		pthread_mutex_t lock;
 		pthread_cond_t wake;
 		struct spool_request *first, **last;
+		size_t n;
+		int64_t since_us;     /* of the first */
+		bool is_urgent;	      /* somebody waits for one of them */
 		struct settings next; /* of a reload */
 		bool has_settings;
-		bool is_waiting, is_stopping, is_stopped;
+		bool is_waiting; /* the writer's thread */
+		bool is_writing; /* somebody has the writer's role */
+		bool is_stopping, is_stopped;
 	} queue;
 	pthread_t thread;
 	bool is_running;
 	bool is_counted;
 
+	int64_t last_commit_us;			 /* how long it took */
 	struct spool_request *kept, **kept_last; /* settlements to repeat */
 	bool is_failing;
 	int64_t failed_us, retry_us, backoff_us;
@@ -288,7 +296,8 @@ struct spool {
 	struct histogram commit_times;
 };
 
-/* Test seams: 0 = by the configuration. */
+/* Test seams: 0 = by the configuration, and as it is. */
 extern size_t spool_test_map_bytes;
+extern int64_t spool_test_company_us;
 
 #endif
