@@ -476,6 +476,28 @@ def versions():
             f"{first(['gcc', '--version'])}"]
 
 
+NOTES = "## How it was made"
+
+
+def split_sections(text):
+    """What stands before the first section, the sections by title, the notes."""
+    body, mark, notes = text.partition(NOTES)
+    head, *sections = re.split(r"(?m)^(?=### )", body)
+    return head, {s.split("\n", 1)[0]: s for s in sections}, mark + notes
+
+
+def keep(text):
+    """Into RESULTS.md: sections that were made now replace the old ones; the
+    others, and what was written by hand at the end, stay."""
+    path = os.path.join(HERE, "RESULTS.md")
+    head, sections, _ = split_sections(text)
+    with open(path) as f:
+        _, old, notes = split_sections(f.read())
+    order = list(old) + [t for t in sections if t not in old]
+    with open(path, "w") as f:
+        f.write(head + "".join({**old, **sections}[t].rstrip() + "\n\n" for t in order) + notes)
+
+
 def main():
     out = ["# Benchmark results", "", f"Made by `make bench` on {time.strftime('%Y-%m-%d')}; medians of {args.rounds} rounds, "
            "each round runs all relays in turn. fsync is honoured by both. Only ratios carry over to other machines.", ""]
@@ -487,8 +509,7 @@ def main():
     text = "\n".join(out) + "\n"
     print("\n" + text)
     if args.write:
-        with open(os.path.join(HERE, "RESULTS.md"), "w") as f:
-            f.write(text)
+        keep(text)
 
 
 main()
