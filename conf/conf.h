@@ -402,6 +402,22 @@ struct conf_feedback {
 	bool events; /* `feedback` on the admin socket */
 };
 
+/* Relays that share their lanes' limits through one Redis. */
+enum conf_on_loss { ON_LOSS_SHARE, ON_LOSS_HOLD };
+struct conf_cluster {
+	bool is_given;
+	char *redis; /* the URL, as written: see redis_url.h */
+	char *password_file;
+	char *password; /* read at load; never dumped, never logged */
+	char *sentinel_password_file;
+	char *sentinel_password;
+	char *name;   /* of this node; unique in the cluster */
+	char *prefix; /* of all keys and channels */
+	int64_t lease_us;
+	int64_t timeout_us; /* of one call, and of connecting */
+	enum conf_on_loss on_loss;
+};
+
 struct conf {
 	char *file; /* where it was read from */
 	struct conf_daemon daemon;
@@ -428,6 +444,7 @@ struct conf {
 	struct conf_list_health list_health;
 	struct conf_blocklists blocklists;
 	struct conf_feedback feedback;
+	struct conf_cluster cluster;
 };
 
 /*

@@ -8,7 +8,7 @@
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
-liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev libglib2.0-dev uthash-dev
+libhiredis-dev liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev libglib2.0-dev uthash-dev
 libsystemd-dev libpcre2-dev libc-ares-dev libpsl-dev libgmime-3.0-dev
 libjs-chart.js
 python3"
