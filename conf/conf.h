@@ -402,7 +402,8 @@ struct conf_feedback {
 	bool events; /* `feedback` on the admin socket */
 };
 
-/* Relays that share their lanes' limits through one Redis. */
+/* Relays that share their lanes' limits through one Redis. Nothing but
+ * is_given is to be read where that is false. */
 enum conf_on_loss { ON_LOSS_SHARE, ON_LOSS_HOLD };
 struct conf_cluster {
 	bool is_given;
@@ -411,6 +412,7 @@ struct conf_cluster {
 	char *password; /* read at load; never dumped, never logged */
 	char *sentinel_password_file;
 	char *sentinel_password;
+	char *tls_ca; /* "" = the system's */
 	char *name;   /* of this node; unique in the cluster */
 	char *prefix; /* of all keys and channels */
 	int64_t lease_us;

@@ -48,4 +48,9 @@ const char *key_word_of(const struct key_word *words, int64_t value);
 struct node *const *key_items_of(struct reader *r, struct node *const *n,
     size_t *count_out, const char *wanted);
 
+/* What stands in the file, one line without its end; NULL: err_out says why.
+ * Freed by the other, which overwrites it; NULL in there is fine. */
+char *key_read_secret(const char *file, struct err *err_out);
+void key_free_secret(char **secret);
+
 #endif

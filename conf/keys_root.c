@@ -73,6 +73,12 @@ static const struct key root_keys[] = {
 		    "stand." },
 	{ "feedback", &type_map, AT(feedback), .section = &section_feedback,
 	    .text = "What became of mail after a next hop took it." },
+	{ "cluster", &type_map, AT(cluster),
+	    .given_offset = offsetof(struct conf, cluster.is_given),
+	    .section = &section_cluster, .initial_doc = "this relay alone",
+	    .text = "Several relays that share their lanes' limits, through "
+		    "one Redis. Off unless it is given; giving it, or taking "
+		    "it away, needs a restart." },
 	{ 0 },
 };
 

@@ -4,11 +4,8 @@
  * is read from its file here, so that a missing one is a mistake with its
  * place; it is in no row, hence in no dump.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "conf/base/xalloc.h"
 #include "conf/key_types.h"
@@ -21,44 +18,7 @@
 #define AT(s, f)	  .offset = offsetof(struct s, f)
 #define BOUNDS(low, high) .min = (low), .max = (high)
 
-#define PASSWORD_MAX 1024
-
 /* ---- routes ---- */
-
-/* Reads what stands in the file, without a newline at its end. Returns NULL
- * and says why. */
-static char *
-read_password(const char *file, struct err *err_out)
-{
-	char text[PASSWORD_MAX + 2];
-	/* Not waiting, should it be a pipe. */
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ssize_t got = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-	size_t len = got > 0 ? (size_t)got : 0;
-	char *password = NULL;
-
-	if (got < 0)
-		err_sys(err_out, "can't read \"%.300s\"", file);
-	if (fd >= 0)
-		close(fd);
-	if (got < 0)
-		return NULL;
-	if (len > 0 && text[len - 1] == '\n')
-		len--;
-	if (len > 0 && text[len - 1] == '\r')
-		len--;
-	text[len] = '\0';
-	if (len == 0)
-		err_set(err_out, "\"%.300s\" is empty", file);
-	else if (strlen(text) != len || strpbrk(text, "\r\n") != NULL)
-		err_set(err_out, "\"%.300s\" isn't one line of text", file);
-	else if (len > PASSWORD_MAX)
-		err_set(err_out, "\"%.300s\" is too long for a password", file);
-	else
-		password = xstrdup(text);
-	explicit_bzero(text, sizeof(text));
-	return password;
-}
 
 static void
 seal_route(struct reader *r, struct node *n, void *base)
@@ -70,7 +30,7 @@ seal_route(struct reader *r, struct node *n, void *base)
 	char *password = NULL;
 
 	if (file != NULL && route->auth.password_file[0] != '\0') {
-		password = read_password(route->auth.password_file, &err);
+		password = key_read_secret(route->auth.password_file, &err);
 		if (password == NULL)
 			reader_fail_key(r, file->at, "auth.password_file", "%s",
 			    err.text);
@@ -83,11 +43,7 @@ fini_route(void *base)
 {
 	struct conf_route *route = base;
 
-	if (route->auth.password != NULL)
-		explicit_bzero(route->auth.password,
-		    strlen(route->auth.password));
-	free(route->auth.password);
-	route->auth.password = NULL;
+	key_free_secret(&route->auth.password);
 }
 
 static const struct key_word route_tls[] = { { "none", ROUTE_TLS_NONE },

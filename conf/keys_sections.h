@@ -24,6 +24,7 @@ extern const struct section section_spike_guard; /* keys_plans.c */
 extern const struct section section_suppression;
 extern const struct section section_list_health;
 extern const struct section section_feedback; /* keys_feedback.c */
+extern const struct section section_cluster;  /* keys_cluster.c */
 
 extern const struct key_word mode_words[]; /* enforce, shadow */
 

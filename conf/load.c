@@ -156,6 +156,15 @@ put_default_last(struct conf *conf)
 }
 
 static void
+name_cluster_node(struct conf *conf)
+{
+	if (!conf->cluster.is_given || conf->cluster.name[0] != '\0')
+		return;
+	free(conf->cluster.name);
+	conf->cluster.name = xstrdup(conf->daemon.hostname);
+}
+
+static void
 read_all(struct reader *r, struct conf *conf, struct node *root)
 {
 	read_builtin(r, conf, "providers.yaml (built in)", providers_yaml,
@@ -172,6 +181,7 @@ read_all(struct reader *r, struct conf *conf, struct node *root)
 	for (size_t i = 0; i < conf->n_plans; i++)
 		if (conf->plans[i].window_to_us == 0)
 			conf->plans[i].window_to_us = conf->plans[i].day_us;
+	name_cluster_node(conf);
 	rules_check(conf, root, r->mistakes);
 }
 

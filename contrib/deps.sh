@@ -12,9 +12,10 @@ libhiredis-dev liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev libglib2.0-de
 libsystemd-dev libpcre2-dev libc-ares-dev libpsl-dev libgmime-3.0-dev
 libjs-chart.js
 python3"
-# What the tests talk with: real clients, servers and tools.
+# What the tests talk with: real clients, servers and tools. redis-tools has the
+# server's program too; the package redis-server would start one at once.
 peers="libcmocka-dev groff-base openssl ca-certificates swaks libnet-ssleay-perl msmtp
-util-linux procps chromium chromium-driver"
+util-linux procps chromium chromium-driver redis-tools"
 # An MTA that stands here already isn't replaced: tests that need Postfix are
 # skipped then.
 mta="postfix"

@@ -475,8 +475,15 @@ make_workers(struct governor *g, struct err *err_out)
 struct governor *
 governor_new(const struct conf *conf, struct err *err_out)
 {
-	struct governor *g = xcalloc(1, sizeof(*g));
+	struct governor *g;
 
+	if (conf->cluster.is_given) {
+		err_set(err_out,
+		    "cluster: this version shares no limits yet; each relay "
+		    "would send at all of them");
+		return NULL;
+	}
+	g = xcalloc(1, sizeof(*g));
 	g->n_workers = conf->daemon.workers;
 	g->started_utc_us = clock_utc_us();
 	pthread_mutex_init(&g->rt_lock, NULL);

@@ -82,6 +82,8 @@ static const char conf_full[] =
     "list_health: {bounced: 0.5%, action: alert}\n"
     "feedback: {postfix_log: {path: /l, route: [a], credit: 7}, reports: "
     "{listen: \"127.0.0.1:2527\", trusted: [10.0.0.0/8]}, events: true}\n"
+    "cluster: {redis: \"redis-sentinel://h1,[::1]:7/2#main\", name: n-1, "
+    "prefix: \"a:b\", lease: 500ms, timeout: 2s, on_loss: hold}\n"
     "adapt: {floor: 3/2s, react: {decrease: 0.1%, hold: 1ms}}\n";
 
 #endif

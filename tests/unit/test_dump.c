@@ -116,6 +116,9 @@ every_value_is_in_it(void **state)
 		"  ratio: 300%\n",
 		"  action: drop\n",
 		"  bounced: 0.5%\n  sample: 100\n  action: alert\n",
+		"  redis: \"redis-sentinel://h1,[::1]:7/2#main\"\n",
+		"  name: n-1\n  prefix: \"a:b\"\n  lease: 0.5s\n"
+		"  timeout: 2s\n  on_loss: hold\n",
 	};
 	struct conf *conf = load(conf_full);
 	struct strbuf out = { 0 };
@@ -143,6 +146,7 @@ what_is_off_stays_off(void **state)
 	conf_dump(conf, &out);
 	assert_null(strstr(out.data, "spike_guard"));
 	assert_null(strstr(out.data, "list_health"));
+	assert_null(strstr(out.data, "cluster"));
 	assert_non_null(strstr(out.data, "suppression:\n  hard: 1\n"));
 	assert_false(conf->spike_guard.is_given);
 	conf_unref(conf);
