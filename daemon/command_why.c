@@ -130,9 +130,9 @@ summarise_lane(const struct command *c, const struct lane_view *l,
     const struct gate_view *first, struct strbuf *out)
 {
 	bool has_mail = l->n_queued + l->n_retrying > 0;
+	bool is_shut = first != NULL && !first->is_open;
 
-	if (first != NULL && !first->is_open &&
-	    (has_mail || l->gate != GATE_NONE)) {
+	if (is_shut && (has_mail || l->gate != GATE_NONE)) {
 		bool flows = is_pacing(c, first);
 
 		strbuf_addf(out, "%s %s: %s", l->name,
@@ -143,6 +143,12 @@ summarise_lane(const struct command *c, const struct lane_view *l,
 	} else if (has_mail || l->in_flight > 0) {
 		strbuf_addf(out, "%s is open: every gate lets mail through.",
 		    l->name);
+	} else if (is_shut && !is_pacing(c, first)) {
+		strbuf_addf(out,
+		    "Nothing is queued for %s; it would be held: "
+		    "%s.",
+		    l->name, first->text);
+		add_times(c, first, out);
 	} else {
 		strbuf_addf(out, "%s is open and nothing is queued for it.",
 		    l->name);

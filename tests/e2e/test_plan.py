@@ -172,6 +172,14 @@ class Steered(unittest.TestCase):
             self.assertEqual([e["to"] for e in told], [30, 67])
             self.assertEqual(f.ctl("forecast"), [])
 
+    def test_a_lane_whose_plan_starts_later_is_not_called_open(self):
+        with Peer() as peer:
+            text = config(peer, peer).replace("    day:", "    start: 2099-01-01\n    day:")
+            with Flyball(text) as f:
+                f.ctl("connections", "cold/gmail", "3")  # makes the lane
+                why = f.ctl("why", "cold/gmail")
+                self.assertRegex(why["summary"], "^Nothing is queued for cold/gmail; it would be held: plan rehearsal .* starts in")
+
     def test_what_is_over_takes_the_warm_route(self):
         with Peer() as cold, Peer() as warm, \
                 Flyball(config(cold, warm, "24h", "front", "next_route")) as f:
