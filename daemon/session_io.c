@@ -24,6 +24,9 @@
 #include "sink/stream.h"
 #include "sink/tls.h"
 
+/* Whoever is slow to read its last replies holds up our end for so long. */
+#define DRAINING_US 5000000
+
 struct session_io {
 	struct session_io *prev, *next; /* in worker->sessions */
 	struct worker *worker;
@@ -37,6 +40,7 @@ struct session_io {
 	unsigned n_awaited; /* answers under way in other threads */
 	bool has_moved;	    /* a reply was written: the deadline moves */
 	bool is_closing;    /* after what is written */
+	bool is_parting;    /* nothing is heard any more, but it may read */
 	bool is_abusive;
 	bool is_stepping; /* the machine is on the stack */
 };
@@ -92,6 +96,30 @@ session_close(struct session_io *s, bool flush)
 	session_release(s);
 }
 
+static int64_t
+parting_timeout_us(const struct session_io *s)
+{
+	int64_t command_us = s->conf->limits.command_timeout_us;
+
+	if (s->worker->is_draining && command_us > DRAINING_US)
+		return DRAINING_US;
+	return command_us;
+}
+
+/* It may read what it was told: a client that misses the 250 for its mail sends
+ * that mail again. Meanwhile it keeps its place in all counts, and has as long
+ * as for a command. */
+static void
+session_part(struct session_io *s)
+{
+	if (s->is_abusive || !stream_drain(s->stream)) {
+		session_close(s, true);
+		return;
+	}
+	s->is_parting = true;
+	stream_set_timeout(s->stream, parting_timeout_us(s));
+}
+
 static bool
 has_unread_replies(const struct session_io *s)
 {
@@ -107,7 +135,7 @@ session_after(struct session_io *s)
 		return;
 	}
 	if (s->is_closing) {
-		session_close(s, true);
+		session_part(s);
 		return;
 	}
 	/* Nobody is to blame for the time that our own disk takes; a TLS
@@ -510,7 +538,9 @@ on_writable(void *arg)
 {
 	struct session_io *s = arg;
 
-	if (s->n_awaited == 0)
+	if (s->is_parting)
+		session_close(s, true);
+	else if (s->n_awaited == 0)
 		stream_resume(s->stream);
 }
 
@@ -523,12 +553,16 @@ on_ended(void *arg, enum stream_end how)
 		s->is_closing = true;
 		return;
 	}
-	if (how == STREAM_TIMEOUT && s->smtp != NULL) {
+	if (s->is_parting || s->smtp == NULL) {
+		session_close(s, false);
+	} else if (how == STREAM_EOF) {
+		session_part(s);
+	} else if (how == STREAM_TIMEOUT) {
 		smtp_session_timed_out(s->smtp);
 		session_close(s, true);
-		return;
+	} else {
+		session_close(s, false);
 	}
-	session_close(s, false);
 }
 
 static const struct stream_ops session_stream_ops = {
@@ -595,6 +629,10 @@ session_io_shutdown_all(struct worker *w)
 			continue;
 		/* Nothing is under way in a TLS handshake, and whoever is slow
 		 * with it would hold up our end. */
+		if (s->is_parting) {
+			stream_set_timeout(s->stream, parting_timeout_us(s));
+			continue;
+		}
 		if (s->smtp == NULL ||
 		    (smtp_session_is_waiting(s->smtp) && s->n_awaited == 0)) {
 			session_close(s, false);

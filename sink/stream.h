@@ -35,11 +35,12 @@ struct stream_ops {
 	/* The handshake is done (both sides) / TCP connected. */
 	void (*connected)(void *arg);
 	void (*tls_done)(void *arg, bool ok);
-	/* Output had reached STREAM_LOW_WATER and fell below it. May be
-	 * NULL. */
+	/* Output had reached STREAM_LOW_WATER and fell below it, or all is
+	 * out after stream_drain(). May be NULL. */
 	void (*writable)(void *arg);
-	/* Over; the stream still must be freed, any time. After a TIMEOUT of
-	 * an open stream a last word may be written: stream_free_flush(). */
+	/* Over; the stream still must be freed, any time. After a TIMEOUT or
+	 * an EOF of an open stream last words may go out: stream_drain(),
+	 * then `ended` may come once more, or stream_free_flush(). */
 	void (*ended)(void *arg, enum stream_end how);
 };
 
@@ -64,6 +65,9 @@ void stream_write_all(struct stream *s, struct strbuf *data);
 size_t stream_queued(const struct stream *s); /* bytes not yet written */
 /* Offers pending input again (after an answer that came from elsewhere). */
 void stream_resume(struct stream *s);
+/* No input any more; `writable` comes once all that was written is out. False
+ * when there is nothing to wait for. */
+bool stream_drain(struct stream *s);
 /* No input callbacks (back-pressure) until resumed. */
 void stream_hold(struct stream *s);
 /* Acknowledges what was read without the usual delay of 40 ms: when we have

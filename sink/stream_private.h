@@ -43,6 +43,8 @@ struct stream {
 	bool is_writing;  /* writable is added */
 	bool wants_input; /* the turn event offers pending input */
 	bool has_eof;
+	bool has_told_eof;
+	bool is_draining; /* `writable` waits until out is empty */
 	bool is_full; /* out was over the low-water mark */
 	char error[160];
 };

@@ -76,14 +76,20 @@ read_some(struct stream *s)
 	}
 }
 
-/* A peer may close its side and still wait for our answers. */
+/* A peer may close its side and still wait for our answers: the stream stays
+ * open, so that its owner can let them go out. */
 static void
 end_by_eof(struct stream *s)
 {
-	if (s->state == STREAM_OPEN)
-		stream_flush(s);
-	if (!s->is_dead)
+	if (s->state != STREAM_OPEN) {
 		stream_end_by(s, STREAM_EOF);
+		return;
+	}
+	stream_flush(s);
+	if (s->is_dead || s->state != STREAM_OPEN || s->has_told_eof)
+		return;
+	s->has_told_eof = true;
+	s->ops->ended(s->arg, STREAM_EOF);
 }
 
 static void

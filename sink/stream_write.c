@@ -71,7 +71,9 @@ stream_flush(struct stream *s)
 void
 stream_tell_writable(struct stream *s)
 {
-	if (!s->is_full || stream_queued(s) >= LOW_WATER)
+	size_t water = s->is_draining ? 1 : LOW_WATER;
+
+	if (!s->is_full || stream_queued(s) >= water)
 		return;
 	s->is_full = false;
 	if (s->state == STREAM_OPEN && s->ops->writable != NULL)
@@ -122,7 +124,21 @@ stream_write_all(struct stream *s, struct strbuf *data)
 	note_written(s);
 }
 
-/* What every entry from the loop does last. */
+bool
+stream_drain(struct stream *s)
+{
+	if (s->state != STREAM_OPEN || s->is_dead || stream_queued(s) == 0)
+		return false;
+	strbuf_fini(&s->in);
+	stream_hold(s);
+	stream_set_reading(s, false);
+	s->is_draining = true;
+	s->is_full = true;
+	if (s->depth == 0)
+		event_active(&s->turn, EV_WRITE, 0);
+	return true;
+}
+
 void
 stream_end_turn(struct stream *s)
 {

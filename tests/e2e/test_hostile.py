@@ -3,10 +3,11 @@
 
 import os
 import socket
+import ssl
 import time
 import unittest
 
-from harness import IS_SANITIZED, Flyball, Peer, certificate, crypt_line, wait_until
+from harness import IS_SANITIZED, PATIENCE, Flyball, Peer, certificate, crypt_line, wait_until
 
 OPEN = """
 listeners:
@@ -80,6 +81,90 @@ class Flood(unittest.TestCase):
                         break
                     answers += more
                 self.assertEqual(answers.count(b"250 LIMITS"), sent // 8)
+
+
+class SlowReaders(unittest.TestCase):
+    """RFC 5321 knows no half-closed peers, but scripts and pipes into nc do it:
+    mail that was accepted and whose 250 got lost is sent again."""
+
+    MAIL = (b"MAIL FROM:<a@news.test>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"
+            b"Subject: x\r\n\r\nhello\r\n.\r\n")
+
+    def connect(self, f, tls):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(30)
+        s.connect(("127.0.0.1", f.port))
+        s.recv(1000)
+        if tls:
+            s.sendall(b"EHLO a.test\r\nSTARTTLS\r\n")
+            while b"220 2.0.0" not in s.recv(4000):
+                pass
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            s = context.wrap_socket(s)
+        return s
+
+    def fill(self, f, s):
+        """Asks until the kernel takes no more replies; none of them is read."""
+        port = s.getsockname()[1]
+
+        def n_unread():
+            with open("/proc/net/tcp") as table:
+                return sum(int(w[4].split(":")[0], 16) for w in map(str.split, table)
+                           if w[1].endswith(f":{f.port:04X}") and w[2].endswith(f":{port:04X}"))
+
+        before, n_still = -1, 0
+        while n_still < 3 or before < 100000:  # it grows after a while
+            s.send(b"EHLO a\r\n" * 75)
+            time.sleep(0.003 * PATIENCE)
+            now = n_unread()
+            n_still = n_still + 1 if now == before else 0
+            before = now
+
+    def finish(self, s, last):
+        """A mail, `last` and an end of file: TLS too without its good-bye."""
+        s.sendall(self.MAIL + last)
+        with socket.socket(fileno=os.dup(s.fileno())) as same:
+            same.shutdown(socket.SHUT_WR)
+
+    def talk(self, f, last, pause=0, tls=False):
+        """All that, then reads the answers in small pieces."""
+        answers = b""
+        with self.connect(f, tls) as s:
+            self.fill(f, s)
+            self.finish(s, last)
+            time.sleep(pause)
+            while True:
+                more = s.recv(4096)
+                if not more:
+                    return answers
+                answers = answers[-300:] + more
+
+    def test_the_last_reply_arrives(self):
+        for tls in (False, True):
+            for last in (b"", b"QUIT\r\n"):
+                with self.subTest(tls=tls, last=last), Flyball(with_tls()) as f:
+                    answers = self.talk(f, last, pause=0.5, tls=tls)
+                    self.assertRegex(answers[-120:], rb"250 2\.0\.0 Ok: queued[^\r]*\r\n(221 .*\r\n)?$")
+                    self.assertEqual(b"\n221 " in answers[-120:], last != b"")
+                    wait_until(lambda: f.ctl("status")["load"]["sessions"] == 0, 5, "its end")
+                    self.assertEqual(f.n_queued(), 1)
+
+    def test_one_that_dozes_has_as_long_as_for_a_command(self):
+        with Flyball(with_tls()) as f:
+            answers = self.talk(f, b"QUIT\r\n", pause=6)
+            self.assertRegex(answers[-80:], rb"250 2\.0\.0 Ok: queued[^\r]*\r\n221 .*\r\n$")
+
+    def test_one_that_never_reads_is_left_in_time(self):
+        """The deadline is an absolute one, also behind an end of file."""
+        for last in (b"", b"QUIT\r\n"):
+            with self.subTest(last=last), Flyball(with_tls("limits: {command_timeout: 3s}")) as f, \
+                    self.connect(f, False) as s:
+                self.fill(f, s)
+                self.finish(s, last)
+                wait_until(lambda: f.n_queued() == 1, 5, "its mail")
+                wait_until(lambda: f.ctl("status")["load"]["sessions"] == 0, 10, "its end")
 
 
 class Tls(unittest.TestCase):

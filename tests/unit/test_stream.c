@@ -436,6 +436,109 @@ a_peer_that_closed_its_side_gets_its_answer(void **state)
 	close_all(&o, peer);
 }
 
+/* Replies that the peer is slow to read, and a socket that takes few. */
+static void
+fill_up(struct owner *o)
+{
+	static char replies[500000];
+	int size = 4096;
+
+	setsockopt(stream_fd(o->stream), SOL_SOCKET, SO_SNDBUF, &size,
+	    sizeof(size));
+	memset(replies, 'r', sizeof(replies));
+	stream_write(o->stream, replies, sizeof(replies));
+	turn();
+	assert_true(stream_queued(o->stream) > 0);
+}
+
+static void
+drain_and_wait(struct owner *o)
+{
+	o->on_ended = NULL;
+	o->has_ended = false;
+	assert_true(stream_drain(o->stream));
+}
+
+static void
+flush_and_free(struct owner *o)
+{
+	stream_free_flush(o->stream);
+	o->stream = NULL;
+}
+
+static void
+a_peer_that_closed_its_side_reads_all_in_its_time(void **state)
+{
+	struct owner o;
+	size_t got = 0;
+	int peer;
+
+	(void)state;
+	open_pair(&o, SOCK_STREAM, &peer);
+	o.on_ended = drain_and_wait;
+	o.on_writable = flush_and_free;
+	fill_up(&o);
+	shutdown(peer, SHUT_WR);
+	for (int i = 0; i < 5; i++)
+		turn();
+	assert_int_equal(o.how, STREAM_EOF);
+	assert_non_null(o.stream);
+	for (const char *text = ""; o.stream != NULL; turn()) {
+		text = peer_reads(peer);
+		if (strcmp(text, "(nothing)") != 0)
+			got += strlen(text);
+	}
+	while (*peer_reads(peer) == 'r')
+		;
+	assert_true(got > 300000);
+	assert_false(o.has_ended); /* told of the end of file alone */
+	assert_string_equal(peer_reads(peer), "");
+	close_all(&o, peer);
+}
+
+/* What ends the wait for a reader. */
+static void
+draining_ends_with_the_deadline_or_the_peer(void **state)
+{
+	struct owner o;
+	int peer;
+
+	(void)state;
+	for (int dies = 0; dies < 2; dies++) {
+		open_pair(&o, SOCK_STREAM, &peer);
+		fill_up(&o);
+		o.on_ended = drain_and_wait;
+		shutdown(peer, SHUT_WR);
+		for (int i = 0; i < 5; i++)
+			turn();
+		assert_int_equal(o.how, STREAM_EOF);
+		if (dies)
+			close(peer);
+		else
+			stream_set_timeout(o.stream, 1000);
+		run_until(&o.has_ended);
+		assert_int_equal(o.how, dies ? STREAM_ERROR : STREAM_TIMEOUT);
+		assert_int_equal(o.n_writable, 0);
+		close_all(&o, dies ? -1 : peer);
+	}
+}
+
+static void
+nothing_written_is_nothing_to_wait_for(void **state)
+{
+	struct owner o;
+	int peer;
+
+	(void)state;
+	open_pair(&o, SOCK_STREAM, &peer);
+	assert_false(stream_drain(o.stream));
+	stream_write(o.stream, "x", 1);
+	close(peer);
+	run_until(&o.has_ended);
+	assert_false(stream_drain(o.stream));
+	close_all(&o, -1);
+}
+
 /* Held again while a turn from an earlier answer was still to come. */
 static void
 a_late_turn_doesnt_end_one_that_is_held_again(void **state)
@@ -981,6 +1084,37 @@ held_tls_input_is_all_there_afterwards(void **state)
 	tls_pair_close(&t);
 }
 
+/* A close_notify closes one side, as an end of file does (RFC 8446 6.1). */
+static void
+one_that_closed_its_side_of_tls_gets_its_answer(void **state)
+{
+	size_t len = 300000;
+	char *text = xcalloc(1, len);
+	struct tls_pair t;
+
+	(void)state;
+	tls_pair_open(&t, ROUTE_TLS_REQUIRED, "good");
+	tls_pair_start(&t);
+	stream_hold(t.server.stream);
+	t.server.on_ended = drain_and_wait;
+	t.server.on_writable = flush_and_free;
+	stream_write(t.client.stream, "question", 8);
+	turn();
+	SSL_shutdown((SSL *)stream_ssl(t.client.stream));
+	for (int i = 0; i < 20; i++)
+		turn();
+	assert_int_equal(t.server.in.len, 0);
+	stream_write(t.server.stream, text, len);
+	stream_resume(t.server.stream);
+	run_until_got(&t.client, len);
+	assert_string_equal(t.server.in.data, "question");
+	run_until(&t.client.has_ended);
+	assert_int_equal(t.client.how, STREAM_EOF);
+	assert_null(t.server.stream);
+	free(text);
+	tls_pair_close(&t);
+}
+
 static void
 a_bad_certificate_ends_the_handshake(void **state)
 {
@@ -1045,6 +1179,12 @@ main(void)
 		cmocka_unit_test(what_is_not_taken_is_offered_again),
 		cmocka_unit_test(held_input_waits_and_is_bounded),
 		cmocka_unit_test(a_peer_that_closed_its_side_gets_its_answer),
+		cmocka_unit_test(
+		    a_peer_that_closed_its_side_reads_all_in_its_time),
+		cmocka_unit_test(draining_ends_with_the_deadline_or_the_peer),
+		cmocka_unit_test(nothing_written_is_nothing_to_wait_for),
+		cmocka_unit_test(
+		    one_that_closed_its_side_of_tls_gets_its_answer),
 		cmocka_unit_test(a_late_turn_doesnt_end_one_that_is_held_again),
 		cmocka_unit_test(last_words_to_the_deaf_are_bounded),
 		cmocka_unit_test(the_end_comes_after_the_last_word),
