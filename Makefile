@@ -111,7 +111,11 @@ define unit_rule
 $(B)/$(1): $(B)/obj/tests/unit/$(1).o $($(call layer_of,$(patsubst test_%,%,$(1)))_LIBS)
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
-$(foreach t,$(filter-out test_provider_% test_sim,$(UNIT)),$(eval $(call unit_rule,$(t))))
+$(foreach t,$(filter-out test_provider_% test_sim test_lease_model,$(UNIT)),$(eval $(call unit_rule,$(t))))
+# The model of shared limits runs Redis' script itself, in a Lua as Redis has.
+$(B)/obj/tests/unit/test_lease_model.o: override CPPFLAGS += -I/usr/include/lua5.1
+$(B)/test_lease_model: $(B)/obj/tests/unit/test_lease_model.o $(scheduler_LIBS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -llua5.1 -lcmocka
 $(addprefix $(B)/,$(filter test_provider_%,$(UNIT))): $(B)/%: \
 		$(B)/obj/tests/unit/%.o \
 		$(call obj,$(provider_MODEL)) $(base_LIBS)

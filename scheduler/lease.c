@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * The node's half of a shared limit. leases.c has one for each lane, route
+ * total or sender domain with such limits; daemon/cluster.c carries what is
+ * asked and answered. It knows neither lanes nor Redis.
+ *
+ * Why no window ever holds more than its limit, over all nodes:
+ *
+ * SHORT (windows of up to LEASE_SHORT_PERIODS lease periods). Each node has a
+ * share, the shares add up to at most the limit, and each node sees to it that
+ * no window of its own holds more than its share. A share that is taken away
+ * counts as used until the last window is over in which it may have been. A
+ * bucket would have to keep back what a whole period may spend late, which for
+ * 300/s is half of it; this costs one part in 512, the slice in which use is
+ * counted.
+ *
+ * LONG. One bucket for all, in Redis. Tokens in nodes' hands count against its
+ * depth. So at any instant all tokens that exist are at most the depth, and
+ * what leaves in a window is at most those and one window's refill: it makes
+ * no difference when, within its lease, a node spends them.
+ *
+ * DAY. Each node's count is its own charge and what it holds; they add up to
+ * at most the day's limit. Those tokens don't run out: a node that fell silent
+ * may still have sent them, so they stay counted until it says otherwise.
+ *
+ * The subtle rule: a grant runs out a period after the call was *sent*, and
+ * while a renewal is out the old grant holds for a quarter of a period only.
+ * Redis counts both from when it ran the call, which was later.
+ */
+#include "scheduler/lease.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/base/xalloc.h"
+
+/* Longer windows are buckets: a share of theirs would change hands only after
+ * a whole window. */
+#define LEASE_SHORT_PERIODS 20
+/* Calls without use after which all is given back. */
+#define IDLE_CALLS	    2
+/* The part of a day's limit that a node may hold in reserve. */
+#define DAY_RESERVE	    50
+#define NEVER		    INT64_MIN
+
+/* ---- life ---- */
+
+void
+lease_init(struct lease *l, int64_t period_us)
+{
+	*l = (struct lease){
+		.period_us = period_us, .ends_us = NEVER, .asked_us = NEVER
+	};
+}
+
+void
+lease_fini(struct lease *l)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		free(l->items[i].used);
+	l->n = 0;
+}
+
+int64_t
+lease_depth(int64_t limit, int64_t period_us, int64_t window_us)
+{
+	__int128 out = (__int128)limit * period_us * 5 / 4;
+	int64_t depth = limit / 100 > 1 ? limit / 100 : 1;
+	int64_t most = (int64_t)((out + window_us - 1) / window_us);
+
+	if (most > depth)
+		depth = most;
+	return depth < limit ? depth : limit;
+}
+
+/* ---- what is shared ---- */
+
+static struct lease_item *
+find(struct lease_item *items, unsigned n, int64_t window_us)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (items[i].window_us == window_us)
+			return &items[i];
+	return NULL;
+}
+
+static struct lease_item
+item_make(struct lease *l, const struct rate *r)
+{
+	struct lease_item *old = find(l->items, l->n, r->window_us);
+	struct lease_item item = { .window_us = r->window_us };
+
+	if (old != NULL) {
+		item = *old;
+		old->used = NULL; /* it moves */
+	}
+	item.limit = r->count;
+	item.id = (r->window_us + 999) / 1000;
+	item.kind = r->window_us <= LEASE_SHORT_PERIODS * l->period_us
+	    ? LEASE_SHORT
+	    : LEASE_LONG;
+	if (item.kind == LEASE_SHORT && item.used == NULL) {
+		item.used = xcalloc(1, sizeof(*item.used));
+		item.held = 0;
+	}
+	if (item.held > item.limit)
+		item.held = item.limit;
+	return item;
+}
+
+void
+lease_limit(struct lease *l, const struct conf_rates *rates, int64_t burst,
+    int64_t period_us)
+{
+	struct lease_item items[LEASE_ITEMS_MAX];
+	struct lease_item *day = find(l->items, l->n, 0);
+	unsigned n = 0;
+
+	l->period_us = period_us;
+	l->burst = burst;
+	for (size_t i = 0; i < rates->n && i < CONF_RATES_MAX; i++)
+		if (!rate_is_unlimited(&rates->v[i]) &&
+		    find(items, n, rates->v[i].window_us) == NULL)
+			items[n++] = item_make(l, &rates->v[i]);
+	if (day != NULL)
+		items[n++] = *day;
+	/* An answer that is under way is about other items. */
+	if (n != l->n)
+		l->is_asking = false;
+	lease_fini(l);
+	memcpy(l->items, items, n * sizeof(items[0]));
+	l->n = n;
+}
+
+const struct lease_item *
+lease_day_get(const struct lease *l)
+{
+	return l->n > 0 && l->items[l->n - 1].kind == LEASE_DAY
+	    ? &l->items[l->n - 1]
+	    : NULL;
+}
+
+void
+lease_day(struct lease *l, int64_t day, int64_t limit, int64_t charged)
+{
+	struct lease_item *it = l->n > 0 && l->items[l->n - 1].kind == LEASE_DAY
+	    ? &l->items[l->n - 1]
+	    : NULL;
+
+	if (limit == INT64_MAX) {
+		if (it != NULL)
+			l->n--;
+		return;
+	}
+	if (it == NULL || it->id != day) {
+		if (it == NULL)
+			it = &l->items[l->n++];
+		*it = (struct lease_item){ .kind = LEASE_DAY, .id = day };
+		l->is_asking = false;
+	}
+	it->limit = limit;
+	it->charged = charged;
+}
+
+/* ---- slices ---- */
+
+static int64_t
+slice_us(const struct lease_item *it)
+{
+	return (it->window_us + LEASE_SLICES - 1) / LEASE_SLICES;
+}
+
+static uint32_t *
+slice_at(struct lease_slices *u, int64_t slice)
+{
+	return &u->n[slice % (LEASE_SLICES + 1)];
+}
+
+/* Forgets what is more than a window ago. */
+static void
+slices_turn(struct lease_item *it, int64_t now_us)
+{
+	struct lease_slices *u = it->used;
+	int64_t slice = now_us / slice_us(it);
+
+	if (slice - u->newest > LEASE_SLICES) {
+		*u = (struct lease_slices){ .newest = slice };
+		return;
+	}
+	while (u->newest < slice) {
+		uint32_t *n = slice_at(u, ++u->newest);
+
+		u->sum -= *n;
+		*n = 0;
+	}
+}
+
+/* The first instant at which n more fit into what is held. */
+static int64_t
+slices_when(struct lease_item *it, int64_t n, int64_t now_us)
+{
+	struct lease_slices *u = it->used;
+	int64_t sum, slice;
+
+	slices_turn(it, now_us);
+	sum = u->sum;
+	slice = u->newest - LEASE_SLICES;
+	if (n > it->held)
+		return INT64_MAX;
+	while (sum + n > it->held) {
+		if (slice >= 0)
+			sum -= *slice_at(u, slice);
+		slice++;
+	}
+	if (slice == u->newest - LEASE_SLICES)
+		return now_us;
+	return (slice + LEASE_SLICES) * slice_us(it);
+}
+
+static void
+slices_add(struct lease_item *it, int64_t n, int64_t at_us)
+{
+	int64_t slice = at_us / slice_us(it);
+	uint32_t *at;
+
+	if (slice > it->used->newest || slice < 0 ||
+	    slice + LEASE_SLICES < it->used->newest)
+		return; /* long forgotten */
+	at = slice_at(it->used, slice);
+	if (n < 0 && *at < -n)
+		n = -(int64_t)*at;
+	*at = (uint32_t)((int64_t)*at + n);
+	it->used->sum += n;
+}
+
+/* ---- pace ---- */
+
+/* A share is spent evenly: what a hundredth of it is worth may be made up
+ * for, or the burst that the operator allows. */
+static int64_t
+pace_slack(const struct lease *l, const struct lease_item *it)
+{
+	int64_t most = it->held / 50 > 2 ? it->held / 50 : 2;
+
+	if (l->burst > most)
+		most = l->burst;
+	if (most > it->held)
+		most = it->held;
+	return it->held > 0 ? it->window_us / it->held * (most - 1) : 0;
+}
+
+static void
+pace_charge(struct lease_item *it, int64_t n, int64_t now_us)
+{
+	if (it->pace_us < now_us)
+		it->pace_us = now_us;
+	/* A little faster than even, or each delay would be lost for good. */
+	if (it->held > 0)
+		it->pace_us += (int64_t)((__int128)it->window_us * n * 127 /
+		    it->held / 128);
+}
+
+/* ---- without Redis ---- */
+
+static int64_t
+part(int64_t amount, unsigned n_nodes)
+{
+	return amount / n_nodes > 1 ? amount / n_nodes : 1;
+}
+
+static int64_t
+loose_refill(const struct lease *l, const struct lease_item *it)
+{
+	int64_t depth = lease_depth(it->limit, l->period_us, it->window_us);
+
+	return part(it->limit - depth + 1, l->n_nodes);
+}
+
+static void
+loose_turn(const struct lease *l, struct lease_item *it, int64_t now_us)
+{
+	int64_t depth =
+	    part(lease_depth(it->limit, l->period_us, it->window_us),
+		l->n_nodes);
+	__int128 full = (__int128)depth * it->window_us;
+
+	if (now_us <= it->loose_us)
+		return;
+	it->loose += (__int128)(now_us - it->loose_us) * loose_refill(l, it);
+	if (it->loose > full)
+		it->loose = full;
+	it->loose_us = now_us;
+	it->held = (int64_t)(it->loose / it->window_us);
+}
+
+static int64_t
+loose_when(const struct lease *l, struct lease_item *it, int64_t n,
+    int64_t now_us)
+{
+	int64_t refill = loose_refill(l, it);
+	__int128 lacks;
+
+	loose_turn(l, it, now_us);
+	lacks = (__int128)n * it->window_us - it->loose;
+	if (lacks <= 0)
+		return now_us;
+	lacks = (lacks + refill - 1) / refill;
+	return lacks > INT64_MAX / 2 ? INT64_MAX : now_us + (int64_t)lacks;
+}
+
+void
+lease_loosen(struct lease *l, unsigned n_nodes, int64_t now_us)
+{
+	if (n_nodes == 0 && l->mode == LEASE_GRANTED)
+		return;
+	if (n_nodes > 0 && l->mode == LEASE_LOOSE && l->n_nodes == n_nodes)
+		return;
+	l->mode = n_nodes > 0 ? LEASE_LOOSE : LEASE_GRANTED;
+	l->n_nodes = n_nodes > 0 ? n_nodes : 1;
+	l->ends_us = NEVER;
+	l->is_asking = false;
+	for (unsigned i = 0; i < l->n; i++) {
+		struct lease_item *it = &l->items[i];
+
+		if (it->kind == LEASE_DAY)
+			continue;
+		/* A long window begins with nothing: what there was may have
+		 * been granted to others. */
+		it->held = n_nodes > 0 && it->kind == LEASE_SHORT
+		    ? part(it->limit, n_nodes)
+		    : 0;
+		it->loose = 0;
+		it->loose_us = now_us;
+	}
+}
+
+/* ---- may n leave? ---- */
+
+bool
+lease_is_valid(const struct lease *l, int64_t now_us)
+{
+	return l->mode == LEASE_LOOSE || now_us < l->ends_us;
+}
+
+static int64_t
+item_when(struct lease *l, struct lease_item *it, int64_t n, int64_t now_us)
+{
+	int64_t when_us, pace_us;
+
+	if (it->kind != LEASE_DAY && !lease_is_valid(l, now_us))
+		return INT64_MAX;
+	if (it->kind == LEASE_LONG && l->mode == LEASE_LOOSE)
+		return loose_when(l, it, n, now_us);
+	if (it->kind != LEASE_SHORT)
+		return it->held >= n ? now_us : INT64_MAX;
+	when_us = slices_when(it, n, now_us);
+	pace_us = it->pace_us - pace_slack(l, it);
+	return when_us > pace_us ? when_us : pace_us;
+}
+
+int64_t
+lease_when(struct lease *l, int64_t n, int64_t now_us)
+{
+	int64_t last_us = now_us;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		int64_t when_us = item_when(l, &l->items[i], n, now_us);
+
+		if (when_us > last_us)
+			last_us = when_us;
+	}
+	return last_us;
+}
+
+static int64_t
+item_room(struct lease *l, struct lease_item *it, int64_t now_us)
+{
+	if (it->kind != LEASE_DAY && !lease_is_valid(l, now_us))
+		return 0;
+	if (it->kind == LEASE_LONG && l->mode == LEASE_LOOSE)
+		loose_turn(l, it, now_us);
+	if (it->kind != LEASE_SHORT)
+		return it->held;
+	slices_turn(it, now_us);
+	return it->held > it->used->sum ? it->held - it->used->sum : 0;
+}
+
+int64_t
+lease_room(struct lease *l, int64_t now_us)
+{
+	int64_t least = INT64_MAX;
+
+	for (unsigned i = 0; i < l->n; i++) {
+		int64_t room = item_room(l, &l->items[i], now_us);
+
+		if (room < least)
+			least = room;
+	}
+	return least;
+}
+
+int64_t
+lease_held(struct lease *l, int64_t now_us)
+{
+	int64_t least = lease_room(l, now_us);
+
+	return least == INT64_MAX ? 0 : least;
+}
+
+static void
+item_use(struct lease *l, struct lease_item *it, int64_t n, int64_t at_us)
+{
+	it->n_used += n;
+	switch (it->kind) {
+	case LEASE_SHORT:
+		slices_add(it, n, at_us);
+		break;
+	case LEASE_LONG:
+		it->held -= n;
+		if (l->mode == LEASE_LOOSE)
+			it->loose -= (__int128)n * it->window_us;
+		break;
+	case LEASE_DAY:
+		it->held -= n;
+		it->charged += n;
+		break;
+	}
+}
+
+void
+lease_charge(struct lease *l, int64_t n, int64_t now_us)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		struct lease_item *it = &l->items[i];
+
+		if (it->kind == LEASE_SHORT) {
+			slices_turn(it, now_us);
+			pace_charge(it, n, now_us);
+		}
+		item_use(l, it, n, now_us);
+	}
+}
+
+void
+lease_give_back(struct lease *l, int64_t n, int64_t left_us, bool is_today,
+    int64_t now_us)
+{
+	for (unsigned i = 0; i < l->n; i++) {
+		struct lease_item *it = &l->items[i];
+
+		if (it->kind == LEASE_SHORT)
+			slices_turn(it, now_us);
+		/* Tokens of a lease that is over were taken back already. */
+		if (it->kind == LEASE_LONG && left_us < l->asked_us)
+			continue;
+		if (it->kind == LEASE_DAY && !is_today)
+			continue;
+		item_use(l, it, -n, left_us);
+	}
+}
+
+/* ---- calls ---- */
+
+/* Half a period apart: two calls a second where a lease is for one. */
+static int64_t
+gap_us(const struct lease *l)
+{
+	return l->period_us / 2;
+}
+
+bool
+lease_wanted(struct lease *l, int64_t now_us)
+{
+	bool was_due = lease_due(l) <= now_us;
+
+	l->is_starved = true;
+	if (l->is_wanted)
+		return false;
+	l->is_wanted = true;
+	return !was_due;
+}
+
+static bool
+holds_any(const struct lease *l)
+{
+	if (l->mode == LEASE_LOOSE)
+		return false;
+	for (unsigned i = 0; i < l->n; i++)
+		if (l->items[i].held > 0)
+			return true;
+	return false;
+}
+
+int64_t
+lease_due(const struct lease *l)
+{
+	if (l->is_asking || l->n == 0)
+		return INT64_MAX;
+	if (!l->is_wanted && !l->must_tell && !holds_any(l))
+		return INT64_MAX;
+	return l->asked_us == NEVER ? 0 : l->asked_us + gap_us(l);
+}
+
+static int64_t
+at_least(int64_t x, int64_t least)
+{
+	return x > least ? x : least;
+}
+
+static int64_t
+at_most(int64_t x, int64_t most)
+{
+	return x < most ? x : most;
+}
+
+/* n in passed_us makes how many in span_us, and a quarter more? */
+static int64_t
+scaled(int64_t n, int64_t span_us, int64_t passed_us)
+{
+	__int128 x;
+
+	if (n <= 0 || passed_us <= 0)
+		return 0;
+	x = (__int128)n * span_us * 5 / 4 / passed_us;
+	return x > INT64_C(1000000000000) ? INT64_C(1000000000000) : (int64_t)x;
+}
+
+/*
+ * What to ask for. Mail that waited for the lease says that more is wanted;
+ * where something else held it, the queue says nothing, and the use does.
+ */
+static int64_t
+item_want(struct lease *l, struct lease_item *it, int64_t n_queued,
+    int64_t now_us)
+{
+	int64_t passed_us = l->asked_us == NEVER ? 0 : now_us - l->asked_us;
+	int64_t span_us =
+	    it->kind == LEASE_SHORT ? it->window_us : l->period_us;
+	int64_t want = scaled(it->n_used, span_us, passed_us);
+
+	if (it->kind == LEASE_SHORT) {
+		slices_turn(it, now_us);
+		want = at_least(want, it->used->sum * 5 / 4);
+	}
+	/* Not all at once: what comes and goes shouldn't change hands. */
+	want = at_least(want, it->want - it->want / 4 - 1);
+	if (n_queued > 0)
+		want = l->is_starved ? want + n_queued
+				     : at_least(want * 3 / 2 + 2, 1);
+	switch (it->kind) {
+	case LEASE_SHORT:
+		return at_most(want, it->limit);
+	case LEASE_LONG:
+		return at_most(want,
+		    lease_depth(it->limit, l->period_us, it->window_us));
+	case LEASE_DAY:
+		return at_most(want, it->limit / DAY_RESERVE + 1);
+	}
+	return 0;
+}
+
+static void
+item_ask(struct lease *l, struct lease_item *it, int64_t want, int64_t now_us,
+    struct lease_ask_item *out)
+{
+	int64_t keep = at_most(it->held, want), back;
+
+	if (it->target < keep && it->asked > it->target)
+		keep = it->target;
+	/* A share is obeyed as soon as it is known; tokens are handed back. */
+	if (it->kind == LEASE_SHORT || keep < 0)
+		keep = at_least(it->held, 0);
+	if (it->kind != LEASE_DAY && !lease_is_valid(l, now_us))
+		keep = 0;
+	back = it->kind == LEASE_LONG && l->mode == LEASE_GRANTED &&
+		lease_is_valid(l, now_us)
+	    ? it->held - keep
+	    : 0;
+	*out = (struct lease_ask_item){
+		.kind = it->kind,
+		.id = it->id,
+		.limit = it->limit,
+		.have = keep,
+		.want = want,
+		.back = at_least(back, 0),
+	};
+	it->want = want;
+	if (it->kind == LEASE_DAY) {
+		out->have = at_least(it->charged, 0);
+		out->hold = keep;
+		out->seen = it->total;
+	}
+	if (it->kind != LEASE_SHORT && l->mode == LEASE_GRANTED)
+		it->held = keep;
+	it->asked = keep;
+	it->n_used = 0;
+}
+
+static void
+ask(struct lease *l, int64_t n_queued, bool is_release, int64_t now_us,
+    struct lease_ask *out)
+{
+	*out = (struct lease_ask){ .n = l->n, .is_release = is_release };
+	for (unsigned i = 0; i < l->n; i++) {
+		struct lease_item *it = &l->items[i];
+		int64_t want =
+		    is_release ? 0 : item_want(l, it, n_queued, now_us);
+
+		item_ask(l, it, want, now_us, &out->items[i]);
+	}
+	out->seq = ++l->seq;
+	l->is_asking = true;
+	l->is_wanted = l->is_starved = l->must_tell = false;
+	l->asked_us = now_us;
+	if (is_release)
+		l->ends_us = NEVER;
+	else if (l->ends_us > now_us + l->period_us / 4)
+		l->ends_us = now_us + l->period_us / 4;
+}
+
+void
+lease_ask(struct lease *l, int64_t n_queued, int64_t now_us,
+    struct lease_ask *out)
+{
+	bool is_used = l->is_starved;
+
+	for (unsigned i = 0; i < l->n; i++)
+		is_used |= l->items[i].n_used > 0;
+	l->n_idle = is_used ? 0 : l->n_idle + 1;
+	ask(l, n_queued, l->n_idle >= IDLE_CALLS, now_us, out);
+}
+
+void
+lease_ask_release(struct lease *l, int64_t now_us, struct lease_ask *out)
+{
+	ask(l, 0, true, now_us, out);
+}
+
+bool
+lease_answer(struct lease *l, const struct lease_answer *a, int64_t now_us)
+{
+	(void)now_us;
+	if (!l->is_asking || a->seq != l->seq || a->n != l->n)
+		return false;
+	l->is_asking = false;
+	l->mode = LEASE_GRANTED;
+	l->ends_us = a->sent_us + l->period_us;
+	l->more_us = 0;
+	for (unsigned i = 0; i < l->n; i++) {
+		struct lease_item *it = &l->items[i];
+
+		if (it->kind == LEASE_SHORT)
+			it->held = a->items[i].held;
+		else
+			it->held += a->items[i].held - it->asked;
+		it->asked = a->items[i].held;
+		it->target = a->items[i].target;
+		if (it->kind == LEASE_DAY) {
+			it->total = a->items[i].total;
+			it->sent = a->items[i].sent;
+		}
+		if (a->items[i].more_ms > 0 &&
+		    a->sent_us + a->items[i].more_ms * 1000 > l->more_us)
+			l->more_us = a->sent_us + a->items[i].more_ms * 1000;
+	}
+	return true;
+}
+
+void
+lease_failed(struct lease *l, int64_t now_us)
+{
+	(void)now_us;
+	l->is_asking = false;
+	l->is_wanted = true; /* as it may have been asked for */
+}
