@@ -64,9 +64,9 @@ struct redis_handlers {
 	/* Calls go through from now on. Also after a failover: then the server
 	 * is another one, and redis_link_view() says so by `run_id`. */
 	void (*on_up)(void *arg);
-	/* It went down, or can't be reached from the start, or the reason
-	 * changed. `reason` is one line for people, lent. Never repeated with
-	 * the same reason before it was up again. */
+	/* It went down, or can't be reached from the start. `reason` is one
+	 * line for people, lent. Again before it was up only when the reason
+	 * became another one, and not more than twice a minute. */
 	void (*on_down)(const char *reason, void *arg);
 	/* The subscriptions hold from now on; whatever was published before,
 	 * since they held last, may have been missed. */
@@ -80,8 +80,12 @@ struct redis_handlers {
 struct redis_link *redis_link_new(struct event_base *base,
     const struct conf_cluster *conf, const struct redis_handlers *handlers,
     void *arg, struct err *err_out);
-/* Calls that are outstanding are answered from inside, as REDIS_LOST; no
- * handler is called any more. NULL is fine. */
+/* Another location, password or timeout: it moves there when one of them
+ * changed. prefix and name stay. conf is copied. -1: it goes on as before. */
+int redis_link_configure(struct redis_link *l, const struct conf_cluster *conf,
+    struct err *err_out);
+/* Calls that are outstanding are answered from inside, as REDIS_LOST (one that
+ * is made there isn't); no handler is called any more. NULL is fine. */
 void redis_link_free(struct redis_link *l);
 
 /*
