@@ -105,20 +105,6 @@ dispatch(struct governor *g, const struct plan *plan)
 }
 
 static void
-event_expired(struct governor *g, const struct plan *plan)
-{
-	char id[MESSAGE_ID_SIZE];
-
-	event_begin(g->events, "expired", clock_utc_us());
-	event_str(g->events, "message", message_id_format(plan->message, id));
-	event_str(g->events, "stream", plan->stream);
-	event_str(g->events, "provider", plan->provider);
-	event_int(g->events, "attempts", plan->attempts);
-	event_int(g->events, "recipients", plan->n_pending);
-	event_end(g->events);
-}
-
-static void
 arm_plan_timer(struct governor *g, int64_t due_us, int64_t now_us)
 {
 	int64_t wait_us = due_us > now_us ? due_us - now_us : 0;
@@ -155,72 +141,11 @@ governor_plan(struct governor *g)
 			dispatch(g, &plan);
 			continue;
 		}
-		if (event_log_is_wanted(g->events))
-			event_expired(g, &plan);
+		governor_event_expired(g, &plan);
 		governor_settle_all(g, plan.message, plan.number,
 		    plan.n_pending, SPOOL_FAILED_FOR_GOOD, "4.4.7", NULL);
 	}
 	arm_plan_timer(g, now_us, now_us); /* other work gets its turn */
-}
-
-/* ---- result -> events ---- */
-
-static const char *
-fate_event(const struct rcpt_result *r, bool is_relayed)
-{
-	switch (r->fate) {
-	case FATE_DELIVERED:
-		return is_relayed ? "relayed" : "delivered";
-	case FATE_FAILED:
-		return "bounced";
-	case FATE_DEFERRED:
-	case FATE_UNTRIED:
-	case FATE_UNKNOWN:
-		break;
-	}
-	return "deferred";
-}
-
-static void
-event_result(struct governor *g, const struct job *job, size_t i,
-    int64_t took_us, bool is_relayed)
-{
-	const struct transaction *t = &job->pool.transaction;
-	const struct rcpt_result *r = &t->results[i];
-	const struct envelope *e = t->envelope;
-	struct event_log *log = g->events;
-	char id[MESSAGE_ID_SIZE];
-
-	event_begin(log, fate_event(r, is_relayed), clock_utc_us());
-	event_str(log, "message", message_id_format(job->message, id));
-	event_str(log, "stream", delivery_stream(e, &e->deliveries[0]));
-	event_str(log, "route", job->route_name);
-	event_str(log, "provider", t->provider);
-	event_str(log, "sender", e->sender);
-	event_str(log, "recipient", t->recipients[i].address);
-	event_str(log, "phase", phase_name(r->phase));
-	event_int(log, "code", r->code);
-	event_str(log, "enhanced", *r->enhanced ? r->enhanced : NULL);
-	event_str(log, "reply", r->reply);
-	event_str(log, "class", reply_class_name(r->answer.class));
-	event_str(log, "blame", blame_name(r->answer.blame));
-	event_int(log, "took_ms", took_us / 1000);
-	event_int(log, "attempts", job->attempts + 1);
-	event_end(log);
-}
-
-static void
-log_results(struct governor *g, const struct job *job, bool is_relayed)
-{
-	int64_t took_us = clock_mono_us() - job->pool.started_us;
-	const struct transaction *t = &job->pool.transaction;
-
-	if (!event_log_is_wanted(g->events))
-		return;
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (t->results[i].fate != FATE_UNTRIED &&
-		    t->results[i].fate != FATE_UNKNOWN)
-			event_result(g, job, i, took_us, is_relayed);
 }
 
 /* ---- result -> metrics ---- */
@@ -394,7 +319,7 @@ finish_tried(struct governor *g, struct job *job)
 	g->n_delivered += o.n_delivered - p->verdict.n_relayed;
 	g->n_deferred += o.n_deferred + o.n_unpunished;
 	g->n_failed += o.n_failed;
-	log_results(g, job, is_relayed);
+	governor_event_results(g, job, is_relayed);
 	governor_note_relayed(g, job);
 	note_times(g, job);
 	note_answers(g, job, &o, is_relayed);
@@ -426,24 +351,6 @@ governor_settled(struct governor *g, struct letter *letter_take)
 
 	sched_verdict(g->sched, &p->verdict, clock_mono_us());
 	free_verdict(p);
-}
-
-static void
-event_route_down(struct governor *g, const struct job *job, const char *why,
-    int64_t wait_us)
-{
-	log_info("route_down", LOG_STR("route", job->route_name),
-	    LOG_STR("why", why), LOG_INT("wait_ms", wait_us / 1000));
-	if (!event_log_is_wanted(g->events))
-		return;
-	event_begin(g->events, "route", clock_utc_us());
-	event_str(g->events, "route", job->route_name);
-	event_str(g->events, "state", "down");
-	event_str(g->events, "phase", phase_name(job->pool.refusal_phase));
-	event_int(g->events, "code", job->pool.refusal_code);
-	event_str(g->events, "reply", why);
-	event_int(g->events, "wait_ms", wait_us / 1000);
-	event_end(g->events);
 }
 
 /* Counts as one recipient's: of how many it would have been nobody knows. */
@@ -495,7 +402,7 @@ finish_unused(struct governor *g, struct job *job)
 			    why, now_us);
 	}
 	if (until_us > now_us)
-		event_route_down(g, job, why, until_us - now_us);
+		governor_event_route_down(g, job, why, until_us - now_us);
 }
 
 /* The delivery isn't in the spool: dropped by an operator a moment ago. */
@@ -535,25 +442,6 @@ governor_result(struct governor *g, struct job *job_take)
 /* ---- in and out by other doors ---- */
 
 static void
-event_accepted(struct governor *g, const struct added_letter *a,
-    const char *provider)
-{
-	char id[MESSAGE_ID_SIZE];
-
-	for (uint32_t i = 0; i < a->n_pending; i++) {
-		event_begin(g->events, "accepted", a->arrived_utc_us);
-		event_str(g->events, "message",
-		    message_id_format(a->message, id));
-		event_str(g->events, "stream", a->stream);
-		event_str(g->events, "provider", provider);
-		event_str(g->events, "user", *a->user ? a->user : NULL);
-		event_str(g->events, "sender", a->sender);
-		event_str(g->events, "recipient", a->recipients[i]);
-		event_end(g->events);
-	}
-}
-
-static void
 note_accepted(struct governor *g, const struct added_letter *a)
 {
 	struct queue_view q;
@@ -581,7 +469,7 @@ governor_add(struct governor *g, const struct added_letter *a)
 
 	governor_mx_place(g, a->provider, a->site, &place);
 	if (a->is_new && a->recipients != NULL)
-		event_accepted(g, a, place.provider);
+		governor_event_accepted(g, a, place.provider);
 	if (place.status != NULL) {
 		governor_bounce_unroutable(g, a->message, a->number,
 		    a->n_pending, &place);

@@ -178,6 +178,17 @@ void governor_report(struct governor *g, struct report_letter *letter_take);
 /* governor_changes.c */
 void governor_tell_changes(struct governor *g);
 
+/* governor_events.c: the event log's lines about mail; nothing where nobody
+ * reads them. */
+void governor_event_accepted(struct governor *g, const struct added_letter *a,
+    const char *provider);
+/* One `attempt` for the transaction, and the outcome of each recipient. */
+void governor_event_results(struct governor *g, const struct job *job,
+    bool is_relayed);
+void governor_event_route_down(struct governor *g, const struct job *job,
+    const char *why, int64_t wait_us);
+void governor_event_expired(struct governor *g, const struct plan *plan);
+
 /* governor_deliver.c: plan -> job -> result -> verdict -> settlement. */
 void governor_plan(struct governor *g);
 void governor_result(struct governor *g, struct job *job_take);
