@@ -204,7 +204,7 @@ read_names(struct reader *r, const struct key *k, struct node *n, void *base)
 	struct node *const *v = key_items_of(r, &n, &count, "list");
 	bool is_good = v != NULL;
 
-	if (is_good && count == 0 && k->flags & KEY_REQUIRED) {
+	if (is_good && count == 0 && k->flags & KEY_FILLED) {
 		reader_fail(r, n, "is empty");
 		return false;
 	}

@@ -195,7 +195,8 @@ static const struct key stream_keys[] = {
 	{ "weight", &type_number, AT(conf_stream, weight), .initial = "1",
 	    BOUNDS(1, 1000),
 	    .text = "The share among streams of one priority in one lane." },
-	{ "routes", &type_names, AT(conf_stream, routes), .flags = KEY_REQUIRED,
+	{ "routes", &type_names, AT(conf_stream, routes), .flags = KEY_FILLED,
+	    .initial_doc = "all routes, in their order in the file",
 	    .text = "Routes in order of preference: the next is used when "
 		    "the first has no allowance." },
 	{ 0 },

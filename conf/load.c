@@ -127,10 +127,6 @@ add_default_stream(struct conf *conf)
 	struct conf_stream st = { .priority = PRIORITY_NORMAL, .weight = 1 };
 
 	st.name = xstrdup("default");
-	st.routes.v = xcalloc(conf->n_routes + 1, sizeof(*st.routes.v));
-	for (; st.routes.n < conf->n_routes; st.routes.n++)
-		st.routes.v[st.routes.n] =
-		    xstrdup(conf->routes[st.routes.n].name);
 	conf->streams =
 	    xrealloc(conf->streams, (conf->n_streams + 1) * sizeof(st));
 	conf->streams[conf->n_streams++] = st;
@@ -153,6 +149,23 @@ put_default_last(struct conf *conf)
 	memmove(&conf->streams[i], &conf->streams[i + 1],
 	    (conf->n_streams - 1 - i) * sizeof(st));
 	conf->streams[conf->n_streams - 1] = st;
+}
+
+/* Streams that name no routes have them all. */
+static void
+fill_stream_routes(struct conf *conf)
+{
+	for (size_t i = 0; i < conf->n_streams; i++) {
+		struct conf_names *routes = &conf->streams[i].routes;
+
+		if (routes->n > 0)
+			continue;
+		free(routes->v);
+		routes->v = xcalloc(conf->n_routes + 1, sizeof(*routes->v));
+		for (; routes->n < conf->n_routes; routes->n++)
+			routes->v[routes->n] =
+			    xstrdup(conf->routes[routes->n].name);
+	}
 }
 
 static void
@@ -178,6 +191,7 @@ read_all(struct reader *r, struct conf *conf, struct node *root)
 		    sizeof(listeners_yaml) - 1);
 	put_other_last(conf);
 	put_default_last(conf);
+	fill_stream_routes(conf);
 	for (size_t i = 0; i < conf->n_plans; i++)
 		if (conf->plans[i].window_to_us == 0)
 			conf->plans[i].window_to_us = conf->plans[i].day_us;

@@ -84,6 +84,36 @@ alert_log(const char *text, void *arg)
 	add_alert(arg, "log", "%s", text);
 }
 
+/* A provider's bad day may suspend each of a thousand sites. */
+#define TROUBLES_SHOWN 50
+
+struct troubles {
+	struct command *c;
+	size_t n;
+};
+
+static void
+alert_trouble(const struct trouble_view *t, void *arg)
+{
+	struct troubles *all = arg;
+
+	if (all->n++ < TROUBLES_SHOWN)
+		add_alert(all->c, trouble_kind_name(t->kind), "%s", t->text);
+}
+
+static void
+alert_troubles(struct command *c)
+{
+	struct troubles all = { .c = c };
+
+	sched_troubles_each(governor_sched(c->g), c->now_us, alert_trouble,
+	    &all);
+	if (all.n > TROUBLES_SHOWN)
+		add_alert(c, "lane",
+		    "%zu more lanes, sender domains or streams are held",
+		    all.n - TROUBLES_SHOWN);
+}
+
 static void
 show_alerts(struct command *c, const struct spool_stats *st)
 {
@@ -92,6 +122,7 @@ show_alerts(struct command *c, const struct spool_stats *st)
 	answer_open(&c->out, "alerts", '[');
 	alert_spool(c, st);
 	sched_routes_each(governor_sched(c->g), alert_route, c);
+	alert_troubles(c);
 	governor_log_alerts_each(c->g, alert_log, c);
 	if (n_dropped > 0)
 		add_alert(c, "events",

@@ -178,6 +178,43 @@ event_change(struct governor *g, const struct sched_change *c, int64_t now_us)
 	event_end(log);
 }
 
+/* What an operator must look at is an alert too. NULL: it is none. */
+static const char *
+alert_of(const struct sched_change *c)
+{
+	switch (c->kind) {
+	case CHANGE_SENDER:
+		return "sender";
+	case CHANGE_LIST:
+		return "list";
+	case CHANGE_SUSPENDED:
+	case CHANGE_RESUMED:
+		return "lane";
+	case CHANGE_RATE:
+	case CHANGE_CONNECTIONS:
+	case CHANGE_PLAN:
+		break;
+	}
+	return NULL;
+}
+
+static void
+event_alert(struct governor *g, const struct sched_change *c, int64_t now_us)
+{
+	bool is_lane = c->kind == CHANGE_SUSPENDED || c->kind == CHANGE_RESUMED;
+
+	if (alert_of(c) == NULL || c->is_shadow)
+		return;
+	event_begin(g->events, "alert", clock_utc_us() - now_us + c->at_us);
+	event_str(g->events, "alert", alert_of(c));
+	event_str(g->events, "name", opt(is_lane ? c->lane : c->name));
+	event_str(g->events, "state",
+	    is_lane ? change_kind_name(c->kind) : c->state);
+	event_str(g->events, "why", opt(is_lane ? c->because : c->text));
+	event_str(g->events, "reply", opt(c->reply));
+	event_end(g->events);
+}
+
 void
 governor_tell_changes(struct governor *g)
 {
@@ -188,7 +225,9 @@ governor_tell_changes(struct governor *g)
 		if (c.n_lost > 0)
 			log_warn("changes_lost", LOG_INT("n", c.n_lost));
 		log_change(&c);
-		if (event_log_is_wanted(g->events))
-			event_change(g, &c, now_us);
+		if (!event_log_is_wanted(g->events))
+			continue;
+		event_change(g, &c, now_us);
+		event_alert(g, &c, now_us);
 	}
 }

@@ -519,4 +519,22 @@ struct route_view {
 void sched_routes_each(struct sched *s,
     void (*each)(const struct route_view *r, void *arg), void *arg);
 
+/* ---- what providers object to ---- */
+enum trouble_kind {
+	TROUBLE_LANE,	/* suspended */
+	TROUBLE_SENDER, /* a sender domain, paused at a destination */
+	TROUBLE_LIST,	/* a stream, held for its list's health */
+};
+const char *trouble_kind_name(enum trouble_kind kind);
+struct trouble_view {
+	enum trouble_kind kind;
+	const char *name; /* "ip-a/gmail", "a.example/gmail", "news" */
+	int64_t since_us;
+	int64_t until_us; /* INT64_MAX: until resumed */
+	char text[300];	  /* in a postmaster's words, with the reply */
+};
+/* Walks every lane. */
+void sched_troubles_each(struct sched *s, int64_t now_us,
+    void (*each)(const struct trouble_view *t, void *arg), void *arg);
+
 #endif

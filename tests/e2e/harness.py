@@ -3,8 +3,11 @@
 follow a script, a real Postfix, certificates. Every server takes a free port
 and is stopped by its pid; everything lives in a temporary directory."""
 
+import functools
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -85,6 +88,19 @@ def crypt_line(user, password, options=""):
     out = subprocess.run(command, input=password + "\n", text=True,
                          capture_output=True, check=True)
     return out.stdout.strip()
+
+
+@functools.cache
+def documented_events():
+    """contrib/docs/events.md: event -> its keys."""
+    out = {}
+    with open(os.path.join(ROOT, "contrib", "docs", "events.md")) as f:
+        for line in f:
+            cells = [re.findall(r"`([a-z_]+)`", c) for c in line.split("|")[1:-1]]
+            if len(cells) == 3:
+                keys = set(cells[2]) | (out["relayed"] if "relayed" in cells[2] else set())
+                out.update({name: keys for name in cells[0]})
+    return out
 
 
 class Flyball:
@@ -199,9 +215,22 @@ class Flyball:
         self.process.wait()
         self.process = None
 
+    def check_events(self):
+        """Every event and key is in the documentation."""
+        known = documented_events()
+        if not os.path.exists(self.events_path):
+            return
+        with open(self.events_path) as f:
+            lines = [l for l in itertools.islice(f, 20000) if l.endswith("\n")]
+        for event in map(json.loads, lines):
+            extra = set(event) - known.get(event["event"], set()) - {"ts", "event"}
+            if event["event"] not in known or extra:
+                raise AssertionError(f"contrib/docs/events.md hasn't {event['event']} with {sorted(extra)}: {event}")
+
     def close(self):
         """Stops it, well or not; complains of an end that isn't a clean one."""
         try:
+            self.check_events()
             if self.process is not None:
                 status = self.stop()
                 if status != 0 and "Sanitizer" not in self.log():

@@ -88,6 +88,44 @@ class Blame(unittest.TestCase):
             self.assertEqual([e["attempts"] for e in f.events("delivered")], [1] * 60)
 
 
+class Alerts(unittest.TestCase):
+    """What a provider holds against us is the first thing that status says."""
+
+    REPLIES = {
+        "gmail.com": "550 5.7.26 This mail has been blocked because the sender is unauthenticated.",
+        "yahoo.com": "554 5.7.1 [BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list",
+        "outlook.com": "550 5.1.1 User unknown",
+    }
+
+    def test_a_sender_a_lane_and_a_list_in_trouble(self):
+        def rcpt(_session, argument):
+            return next((r for d, r in self.REPLIES.items() if d in argument), "250 2.1.5 Ok")
+        config = CONFIG.replace("adapt: {", "adapt: {suspend: {rejected: 50%%, sample: 3, for: 1h}, ") + (
+            "list_health: {bounced: 30%%, sample: 4, action: hold}\n"
+            "streams: {news: {match: {sender_domain: [list.test]}}, default: {}}\n")
+        with Peer({"rcpt": rcpt}) as peer, Flyball(config % peer.port) as f:
+            with smtplib.SMTP("127.0.0.1", f.port) as c:
+                for i in range(4):
+                    c.sendmail("a@auth.test", [f"a{i}@gmail.com"], b"Subject: x\r\n\r\nx\r\n")
+                    c.sendmail("a@app.test", [f"a{i}@yahoo.com"], b"Subject: x\r\n\r\nx\r\n")
+                    c.sendmail("a@list.test", [f"a{i}@outlook.com"], b"Subject: x\r\n\r\nx\r\n")
+            names = {"sender": "auth.test/gmail", "lane": "out/yahoo", "list": "news"}
+            told = wait_until(lambda: (lambda e: e if set(e) == set(names) else None)(
+                {e["alert"]: e for e in f.events("alert")}), 15, "three alerts")
+            self.assertEqual({k: e["name"] for k, e in told.items()}, names)
+            self.assertEqual({k: e["state"] for k, e in told.items()},
+                             {"sender": "paused", "lane": "suspended", "list": "held"})
+            self.assertEqual(told["lane"]["reply"], self.REPLIES["yahoo.com"])
+            texts = {a["alert"]: a["text"] for a in f.ctl("status")["alerts"]}
+            self.assertEqual(set(texts), set(names))
+            self.assertIn("paused at gmail: 550 5.7.26", texts["sender"])
+            self.assertIn("out/yahoo is suspended: yahoo rejects our mail for its reputation", texts["lane"])
+            self.assertIn("stream news is held", texts["list"])
+            f.ctl("resume", "sender", "auth.test")
+            f.ctl("resume", "stream", "news")
+            self.assertEqual([a["alert"] for a in f.ctl("status")["alerts"]], ["lane"])
+
+
 class Suppression(unittest.TestCase):
     UNKNOWN = "550 5.1.1 <nobody@gmail.com>: Recipient address rejected: User unknown"
 

@@ -187,6 +187,34 @@ the_installed_file(void **state)
 	strbuf_fini(&errors);
 }
 
+/* A stream that names no routes has them all, as the file has them. */
+static void
+routes_of_streams(void **state)
+{
+	static const char text[] =
+	    "routes: {b: {next_hop: h:25}, a: {next_hop: h:26}}\n"
+	    "streams: {all: {}, one: {routes: a}}\n";
+	struct strbuf errors = { 0 };
+	struct conf *conf =
+	    conf_load_text("f", text, sizeof(text) - 1, &errors);
+
+	(void)state;
+	if (conf == NULL)
+		fail_msg("%s", errors.data);
+	assert_int_equal(conf->n_streams, 3); /* and default */
+	for (size_t i = 0; i < 3; i++) {
+		const struct conf_stream *st = &conf->streams[i];
+		bool is_one = strcmp(st->name, "one") == 0;
+
+		assert_int_equal(st->routes.n, is_one ? 1 : 2);
+		assert_string_equal(st->routes.v[0], is_one ? "a" : "b");
+		if (!is_one)
+			assert_string_equal(st->routes.v[1], "a");
+	}
+	conf_unref(conf);
+	strbuf_fini(&errors);
+}
+
 /* As many entries as there may be are read in no time to speak of. */
 static void
 many_names(void **state)
@@ -357,6 +385,7 @@ main(void)
 		cmocka_unit_test(endpoints),
 		cmocka_unit_test(files_that_cannot_be_read),
 		cmocka_unit_test(the_installed_file),
+		cmocka_unit_test(routes_of_streams),
 		cmocka_unit_test(many_names),
 		cmocka_unit_test(password_files),
 		cmocka_unit_test(every_truncation),

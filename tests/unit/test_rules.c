@@ -230,8 +230,6 @@ the_rest(void **state)
 		{ "streams: {s: {routes: [rr, r]}}\n",
 		    "f:2:24: streams.s.routes[0]: there is no route \"rr\" "
 		    "(did you mean r?)\n" },
-		{ "streams: {s: {}}\n",
-		    "f:2:14: streams.s.routes: is missing\n" },
 		{ "streams: {s: {routes: []}}\n",
 		    "f:2:23: streams.s.routes: is empty\n" },
 		{ "streams: {default: {match: {user: x}, routes: r}}\n",
