@@ -143,7 +143,7 @@ session_work(struct session *s)
 		}
 	}
 	if (s->state == IS_DEAD ||
-	    (s->state == IS_CLOSING && !s->is_waiting &&
+	    ((s->state == IS_CLOSING || s->has_eof) && !s->is_waiting &&
 		evbuffer_get_length(bufferevent_get_output(s->bev)) == 0))
 		session_free(s);
 }
@@ -161,16 +161,23 @@ on_written(struct bufferevent *bev, void *arg)
 	struct session *s = arg;
 
 	(void)bev;
-	if (s->state == IS_CLOSING)
+	if (s->state == IS_CLOSING || s->has_eof)
 		session_work(s);
 }
 
 static void
 on_event(struct bufferevent *bev, short what, void *arg)
 {
+	struct session *s = arg;
+
 	(void)bev;
-	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
-		session_free(arg);
+	if (what & BEV_EVENT_ERROR) {
+		session_free(s);
+	} else if (what & BEV_EVENT_EOF) {
+		/* Exim closes its side behind QUIT, and reads on. */
+		s->has_eof = true;
+		session_work(s);
+	}
 }
 
 void

@@ -27,6 +27,7 @@ struct session {
 	struct event *timer;
 	enum state state;
 	bool is_waiting; /* a delayed answer comes first */
+	bool has_eof;	 /* the client's side is closed; answers go out */
 	struct provider_verdict answer;
 	enum state after; /* that answer */
 	bool is_tls;
