@@ -3,8 +3,8 @@
 # Installs what is missing from Debian's packages: `deps.sh build` for building
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
 # for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
-# `deps.sh fuzz` for libFuzzer. Does nothing where nothing is missing; uses sudo where it
-# isn't root.
+# `deps.sh fuzz` for libFuzzer. Does nothing where nothing is missing; uses sudo
+# where it isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -20,6 +20,11 @@ util-linux procps chromium chromium-driver redis-tools"
 # skipped then.
 mta="postfix"
 
+# MTAs whose packages can't be installed beside Postfix: unpacked under
+# build/mta, where tests run them from, with the libraries that they need.
+unpacked="exim4-daemon-light opensmtpd"
+libraries="libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpam0g"
+
 # What the benchmark compares with, beside Postfix.
 rivals="dovecot-core"
 
@@ -27,8 +32,8 @@ fuzzer="clang libclang-rt-14-dev"
 
 wanted=$build
 case ${1:-all} in
-build | mta) ;;
-*) wanted="$build $peers" ;;
+build | mta) unpacked= ;;
+*) wanted="$build $peers $libraries" ;;
 esac
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
 [ "${1:-all}" != fuzz ] || wanted="$wanted $fuzzer"
@@ -36,6 +41,21 @@ esac
 is_installed() {
 	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null |
 		grep -qx installed
+}
+
+# A machine where this fails lacks two tests' peers and nothing else.
+unpack() {
+	dir=$(dirname "$0")/../build/mta
+	[ ! -d "$dir/$1" ] || return 0
+	mkdir -p "$dir"
+	(
+		cd "$dir"
+		rm -rf "$1".tmp "$1"_*.deb
+		apt-get download -qq "$1" >/dev/null 2>&1 &&
+			dpkg-deb -x "$1"_*.deb "$1".tmp &&
+			chmod -R u-s,g-s "$1".tmp && mv "$1".tmp "$1" &&
+			rm -f "$1"_*.deb
+	) || echo "deps: $1 can't be unpacked; tests that need it are skipped" >&2
 }
 
 missing=
@@ -49,7 +69,16 @@ if [ "${1:-all}" != build ] && ! is_installed "$mta"; then
 		missing="$missing $mta"
 	fi
 fi
-[ -n "$missing" ] || exit 0
+unpack_all() {
+	for package in $unpacked; do
+		unpack "$package"
+	done
+}
+
+if [ -z "$missing" ]; then
+	unpack_all
+	exit 0
+fi
 
 as_root=
 [ "$(id -u)" = 0 ] || as_root=sudo
@@ -61,3 +90,4 @@ $as_root apt-get update -qq || true
 # shellcheck disable=SC2086
 DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq \
 	--no-install-recommends $missing >/dev/null
+unpack_all

@@ -84,8 +84,8 @@ class Flood(unittest.TestCase):
 
 
 class SlowReaders(unittest.TestCase):
-    """RFC 5321 knows no half-closed peers, but scripts and pipes into nc do it:
-    mail that was accepted and whose 250 got lost is sent again."""
+    """RFC 5321 knows no half-closed peers, but Exim closes its side behind QUIT,
+    and so do pipes into nc: mail whose 250 got lost is sent again."""
 
     MAIL = (b"MAIL FROM:<a@news.test>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n"
             b"Subject: x\r\n\r\nhello\r\n.\r\n")
