@@ -507,9 +507,10 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .doc = "Next hops and what they offer, TLS names, reverse DNS of "
 		   "the routes' addresses, SPF, DKIM, DMARC and MX of the "
 		   "sender domains, blocklists, clock, disk, open files, logs "
-		   "that are read, and the queue against the plans: each with "
-		   "what was found, the evidence, and the fix in one line. It "
-		   "changes nothing. The status is by the worst finding: 0 "
+		   "that are read, the Redis of a cluster, and the queue "
+		   "against the plans: each with what was found, the evidence, "
+		   "and the fix in one line. It changes nothing, but for a key "
+		   "of its own in that Redis, for a moment. The status is by the worst finding: 0 "
 		   "nothing to do, 4 warnings, 1 something to mend.",
 	    .example = "doctor -c flyball.yaml",
 	    .role = ROLE_OFFLINE,

@@ -220,6 +220,7 @@ examine(const struct ctl *ctl, const struct conf *conf)
 	doctor_check_routes(&d);
 	doctor_check_senders(&d);
 	doctor_check_host(&d);
+	doctor_check_redis(&d);
 	if (ctl->is_json)
 		print_json(&d);
 	else

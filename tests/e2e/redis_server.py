@@ -37,10 +37,14 @@ class Client:
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.socket = socket.socket(family)
         self.socket.settimeout(timeout)
-        self.socket.connect(address)
-        self.file = self.socket.makefile("rb")
-        if password:
-            self("AUTH", password)
+        try:
+            self.socket.connect(address)
+            self.file = self.socket.makefile("rb")
+            if password:
+                self("AUTH", password)
+        except (OSError, RedisError):
+            self.socket.close()
+            raise
 
     def __call__(self, *words):
         self.send(*words)
@@ -89,7 +93,7 @@ class RedisServer:
                  f"logfile {self.log_path}", "daemonize no", 'save ""', "databases 16", "repl-diskless-sync-delay 0",
                  f"appendonly {'yes' if keeps else 'no'}", "appendfsync always"]
         if password:
-            lines += [f"requirepass {password}", f"masterauth {password}"]
+            lines += [f'requirepass "{password}"', f'masterauth "{password}"']
         if replica_of:
             lines.append(f"replicaof 127.0.0.1 {replica_of.port}")
         self.config_path = self.tmp.file("redis.conf", "\n".join(lines + list(config)) + "\n")
