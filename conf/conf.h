@@ -250,7 +250,7 @@ struct conf_spike_guard {
 };
 
 enum conf_suppression_action {
-	SUPPRESSION_REJECT, /* 550 5.1.1 at RCPT */
+	SUPPRESSION_REJECT, /* 550 5.1.1 (a domain: 5.1.2) at RCPT */
 	SUPPRESSION_DROP,
 	SUPPRESSION_OFF,
 };
@@ -259,6 +259,7 @@ struct conf_suppression {
 	int64_t soft; /* days with a soft bounce within soft_window */
 	int64_t soft_window_us;
 	int64_t ttl_us;
+	int64_t domain_ttl_us; /* 0: domains aren't remembered */
 	enum conf_suppression_action action;
 };
 

@@ -273,10 +273,18 @@ static const struct key suppression_keys[] = {
 	{ "ttl", &type_duration, AT(conf_suppression, ttl_us), .initial = "90d",
 	    BOUNDS(SEC, 3650 * DAY),
 	    .text = "How long a recipient stays suppressed." },
+	{ "domain_ttl", &type_duration, AT(conf_suppression, domain_ttl_us),
+	    .initial = "1d", BOUNDS(0, 3650 * DAY),
+	    .text = "How long a whole domain does, of which a provider said "
+		    "that it takes no mail there. Short, as DNS is mended "
+		    "sooner than a mailbox is made. 0s: domains aren't "
+		    "remembered." },
 	{ "action", &type_word, AT(conf_suppression, action),
 	    .initial = "reject", .words = suppression_actions,
-	    .text = "reject answers 550 5.1.1 at RCPT, drop takes the mail "
-		    "and doesn't send it, off does nothing." },
+	    .text = "reject answers 550 5.1.1 at RCPT (5.1.2 for a whole "
+		    "domain) and bounces what is queued already when its turn "
+		    "comes; drop takes the mail and doesn't send it; off does "
+		    "nothing." },
 	{ 0 },
 };
 const struct section section_suppression = { .keys = suppression_keys };

@@ -32,12 +32,13 @@ show_entry(struct command *c, const struct suppression_entry *entry)
 }
 
 static int
-check_address(struct command *c, const char *address)
+take_address(struct command *c, char out[SUPPRESSION_ADDRESS_SIZE])
 {
-	if (address_check_mailbox(address, true) == ADDRESS_OK)
+	if (suppression_address_parse(c->args[0], out) == 0)
 		return 0;
-	err_set(&c->hint, "write local@domain, without angle brackets");
-	return command_refuse(c, "\"%s\" is no address", address);
+	err_set(&c->hint,
+	    "write local@domain, without angle brackets, or @domain");
+	return command_refuse(c, "\"%s\" is no address", c->args[0]);
 }
 
 /* ---- reading stored entries ---- */
@@ -160,15 +161,18 @@ show_found(const void *key, size_t key_len, const void *value, size_t value_len,
 int
 command_suppress_check(struct command *c)
 {
-	struct find f = { .address = c->args[0], .c = c };
+	char address[SUPPRESSION_ADDRESS_SIZE], domain[SUPPRESSION_DOMAIN_SIZE];
+	struct find f = { .address = address, .c = c };
 	struct strbuf key = { 0 };
-	enum suppression_reason reason;
+	struct suppression_hit hit;
 	bool has;
 
-	if (check_address(c, f.address) < 0)
+	if (take_address(c, address) < 0)
 		return -1;
-	has = suppression_list_has(governor_suppressions(c->g), f.address,
-	    c->now_utc_us, &reason);
+	has = suppression_list_has(governor_suppressions(c->g), address,
+	    c->now_utc_us, &hit);
+	if (has && hit.is_domain && suppression_domain_of(address, domain) == 0)
+		f.address = domain;
 	answer_open(&c->out, NULL, '{');
 	answer_bool(&c->out, "suppressed", has);
 	if (has) {
@@ -181,7 +185,7 @@ command_suppress_check(struct command *c)
 		/* In force already, and on its way to the disk. */
 		if (!f.is_found)
 			answer_str(&c->out, "reason",
-			    suppression_reason_name(reason));
+			    suppression_reason_name(hit.reason));
 	}
 	answer_close(&c->out, '}');
 	return 0;
@@ -201,7 +205,7 @@ take_reason(struct command *c, enum suppression_reason *reason_out)
 	reason = suppression_reason_parse(c->args[2]);
 	if (reason < 0)
 		return command_misused(c,
-		    "\"%s\" is none of hard, soft, complaint, manual",
+		    "\"%s\" is none of hard, soft, complaint, manual, domain",
 		    c->args[2]);
 	*reason_out = (enum suppression_reason)reason;
 	return 0;
@@ -213,14 +217,14 @@ command_suppress_add(struct command *c)
 	struct suppression_entry entry = { .reason = SUPPRESSION_MANUAL,
 		.reply = "",
 		.added_utc_us = c->now_utc_us };
+	char address[SUPPRESSION_ADDRESS_SIZE];
 	struct spool_fact *facts = NULL;
 	int64_t until_us;
 
 	if (command_take_options(c, &until_us) < 0 ||
-	    check_address(c, c->args[0]) < 0 ||
-	    take_reason(c, &entry.reason) < 0)
+	    take_address(c, address) < 0 || take_reason(c, &entry.reason) < 0)
 		return -1;
-	entry.address = c->args[0];
+	entry.address = address;
 	if (c->because != NULL)
 		entry.reply = c->because;
 	entry.expires_utc_us = until_us == INT64_MAX
@@ -238,19 +242,20 @@ command_suppress_add(struct command *c)
 int
 command_suppress_remove(struct command *c)
 {
+	char address[SUPPRESSION_ADDRESS_SIZE];
 	struct spool_fact *facts = NULL;
 	bool was_there;
 
-	if (check_address(c, c->args[0]) < 0)
+	if (take_address(c, address) < 0)
 		return -1;
 	was_there = suppression_list_remove(governor_suppressions(c->g),
-	    c->args[0], &facts);
+	    address, &facts);
 	governor_store(c->g, facts);
 	if (!was_there)
 		return command_refuse(c, "%s isn't on the suppression list",
-		    c->args[0]);
+		    address);
 	answer_open(&c->out, NULL, '{');
-	answer_str(&c->out, "address", c->args[0]);
+	answer_str(&c->out, "address", address);
 	answer_close(&c->out, '}');
 	return 0;
 }

@@ -300,7 +300,8 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .summary = "list recipients that aren't written to any more",
 	    .doc = "With the reason, the reply that led to it and until when. "
 		   "PATTERN may hold * and ?. Without a limit the first 100 "
-		   "are shown.",
+		   "are shown. A whole domain stands there as @example.net: "
+		   "\"suppress list @*\" shows those.",
 	    .example = "suppress list *@example.net limit 1000",
 	    .role = ROLE_READ,
 	    .max_args = -1,
@@ -317,12 +318,13 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	},
 	[COMMAND_SUPPRESS_ADD] = {
 	    .name = "suppress add",
-	    .usage = "ADDRESS [reason hard|soft|complaint|manual] "
+	    .usage = "ADDRESS [reason hard|soft|complaint|manual|domain] "
 		     "[for DURATION] [because TEXT]",
 	    .summary = "never write to an address again",
 	    .doc = "Without a duration for good. TEXT is kept where a "
-		   "bounce's reply would be. What is queued for the address "
-		   "already stays queued.",
+		   "bounce's reply would be. ADDRESS may be a whole domain, "
+		   "@example.net. What is queued already isn't sent either: "
+		   "it bounces when its turn comes.",
 	    .example = "suppress add nobody@example.net because \"asked by "
 		       "phone\"",
 	    .role = ROLE_CHANGE,
@@ -333,7 +335,8 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .name = "suppress remove",
 	    .usage = "ADDRESS",
 	    .summary = "let an address be written to again",
-	    .doc = "Bounces that were counted for it are forgotten too.",
+	    .doc = "Bounces that were counted for it are forgotten too. "
+		   "ADDRESS may be a whole domain, @example.net.",
 	    .example = "suppress remove nobody@example.net",
 	    .role = ROLE_CHANGE,
 	    .min_args = 1,

@@ -198,8 +198,8 @@ route_now(const struct governor *g, const struct job *job)
 	return -1;
 }
 
-static struct spool_request *
-new_settlement(uint64_t message, uint32_t number, size_t n_rcpts)
+struct spool_request *
+governor_settlement(uint64_t message, uint32_t number, size_t n_rcpts)
 {
 	struct spool_request *q = xcalloc(1, sizeof(*q));
 
@@ -239,7 +239,7 @@ make_settlement(struct governor *g, struct job *job, const struct outcome *o,
 {
 	struct transaction *t = &job->pool.transaction;
 	struct spool_request *q =
-	    new_settlement(job->message, job->number, t->n_recipients);
+	    governor_settlement(job->message, job->number, t->n_recipients);
 
 	for (size_t i = 0; i < t->n_recipients; i++) {
 		struct rcpt_result *r = &t->results[i];
@@ -426,6 +426,8 @@ governor_result(struct governor *g, struct job *job_take)
 	use_get(g, job->route_name)->n_busy[job->worker]--;
 	if (job->fate == JOB_GONE) {
 		finish_gone(g, job);
+	} else if (job->fate == JOB_SUPPRESSED) {
+		governor_withhold(g, job);
 	} else if (job->fate == JOB_DISK) {
 		log_error("spool_read", LOG_STR("error", job->err.text));
 		job->pool.refusal = xstrdup(job->err.text);
@@ -489,7 +491,8 @@ governor_settle_all(struct governor *g, uint64_t message, uint32_t number,
     uint32_t n_pending, enum spool_fate fate, const char *status,
     const char *reply)
 {
-	struct spool_request *q = new_settlement(message, number, n_pending);
+	struct spool_request *q =
+	    governor_settlement(message, number, n_pending);
 
 	for (uint32_t i = 0; i < n_pending; i++) {
 		q->rcpts[i].fate = fate;
@@ -539,7 +542,7 @@ governor_reroute(struct governor *g, uint64_t message, uint32_t number,
 	if (!sched_delivery_get(g->sched, message, number, &q) ||
 	    !sched_reroute(g->sched, message, number, stream, now_us))
 		return false;
-	request = new_settlement(message, number, 0);
+	request = governor_settlement(message, number, 0);
 	request->attempts = q.attempts;
 	request->due_utc_us = q.due_us > now_us ? utc_of(q.due_us) : 0;
 	request->stream = xstrdup(stream);

@@ -117,6 +117,10 @@ void governor_event_suppressed(struct governor *g,
 void governor_tell_suppressed(struct governor *g,
     struct suppressed_letter *letter_take);
 
+/* governor_withheld.c: JOB_SUPPRESSED; those recipients bounce, or go without a
+ * word, as the operator wants it. */
+void governor_withhold(struct governor *g, const struct job *job);
+
 /* governor_mx.c: where domains that no provider names belong. */
 struct mx_place {
 	const char *provider; /* the snapshot's, or as given */
@@ -195,6 +199,9 @@ void governor_result(struct governor *g, struct job *job_take);
 void governor_settled(struct governor *g, struct letter *letter_take);
 void governor_add(struct governor *g, const struct added_letter *a);
 /* Settles all n_pending recipients of a delivery that left the scheduler. */
+/* An empty one: each of the first n_rcpts recipients is kept. */
+struct spool_request *governor_settlement(uint64_t message, uint32_t number,
+    size_t n_rcpts);
 void governor_settle_all(struct governor *g, uint64_t message, uint32_t number,
     uint32_t n_pending, enum spool_fate fate, const char *status,
     const char *reply);

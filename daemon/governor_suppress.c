@@ -2,7 +2,8 @@
 /*
  * What a transaction's results mean for its recipients beyond the message:
  * hard bounces suppress, soft ones are counted over days, a delivery clears
- * them. By the blame table; written in the commit of the settlement.
+ * them; a domain that takes no mail is remembered. By the blame table; written
+ * in the commit of the settlement.
  */
 #include <stdlib.h>
 
@@ -34,6 +35,23 @@ governor_event_suppressed(struct governor *g,
 	event_end(g->events);
 }
 
+/* One odd reply may not shut a whole provider: where its own domains are, it
+ * takes mail. */
+static void
+judge_domain(struct governor *g, const char *address, const char *reply,
+    struct spool_fact **facts)
+{
+	char domain[SUPPRESSION_DOMAIN_SIZE];
+	struct suppression_entry entry;
+
+	if (suppression_domain_of(address, domain) == 0 &&
+	    destination_by_domain(g->rt->index, domain + 1)->is_other &&
+	    suppression_list_domain_bounce(g->shared.suppressions,
+		&g->rt->conf->suppression, domain, reply, clock_utc_us(),
+		&entry, facts))
+		governor_event_suppressed(g, &entry);
+}
+
 void
 governor_judge_answer(struct governor *g, const char *address,
     const struct reply_answer *answer, bool is_final, const char *reply,
@@ -50,6 +68,8 @@ governor_judge_answer(struct governor *g, const char *address,
 		(effects & EFFECT_SUPPRESS) != 0, reply, clock_utc_us(), &entry,
 		facts))
 		governor_event_suppressed(g, &entry);
+	if (conf->action != SUPPRESSION_OFF && (effects & EFFECT_DOMAIN) != 0)
+		judge_domain(g, address, reply, facts);
 }
 
 static void

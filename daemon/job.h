@@ -14,6 +14,9 @@ enum job_fate {
 	JOB_TRIED, /* pool.transaction tells, or pool.is_unused */
 	JOB_GONE,  /* the spool doesn't have the delivery (any more) */
 	JOB_DISK,  /* the spool couldn't be read: err */
+	/* Some of its recipients aren't written to any more: those are FAILED
+	 * in pool.transaction, the rest UNKNOWN. Nothing was sent. */
+	JOB_SUPPRESSED,
 };
 
 struct job {

@@ -267,21 +267,21 @@ tell_suppressed(struct session_io *s, const char *mailbox,
 	    GOVERNOR_SUPPRESSED);
 }
 
-static bool
-on_is_suppressed(void *arg, const char *mailbox)
+static const char *
+on_suppressed(void *arg, const char *mailbox)
 {
 	struct session_io *s = arg;
 	struct worker_shared *shared = s->worker->shared;
-	enum suppression_reason reason;
+	struct suppression_hit hit;
 
 	if (s->listener->is_reports)
-		return false;
+		return NULL;
 	if (!suppression_list_has(shared->suppressions, mailbox, clock_utc_us(),
-		&reason))
-		return false;
+		&hit))
+		return NULL;
 	if (atomic_load(&shared->wants_events))
-		tell_suppressed(s, mailbox, reason);
-	return true;
+		tell_suppressed(s, mailbox, hit.reason);
+	return suppression_refusal(&hit);
 }
 
 static const char *
@@ -491,7 +491,7 @@ session_begin(struct session_io *s, bool is_tls)
 		.submit = on_submit,
 		.body_new = on_body_new,
 		.may_submit = on_may_submit,
-		.is_suppressed = on_is_suppressed,
+		.suppressed = on_suppressed,
 		.close = on_close,
 	};
 	struct session_ops ops = template;

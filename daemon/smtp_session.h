@@ -45,8 +45,9 @@ struct session_ops {
 	/* May this user submit n more recipients now (per-user rate)? */
 	bool (*may_submit)(void *arg, const struct auth_identity *who,
 	    unsigned n_recipients);
-	/* Is this mailbox on the suppression list? May be NULL. */
-	bool (*is_suppressed)(void *arg, const char *mailbox);
+	/* Is this mailbox on the suppression list? Then the reply to its RCPT
+	 * (static), else NULL. May be NULL. */
+	const char *(*suppressed)(void *arg, const char *mailbox);
 	/* Close after what is written. `abusive`: delay this address. Called
 	 * once; the session takes no notice of anything afterwards. */
 	void (*close)(void *arg, const char *why, bool abusive);

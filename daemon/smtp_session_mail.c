@@ -115,12 +115,13 @@ rcpt_refusal(struct smtp_session *s, const struct smtp_rcpt *r)
 	return NULL;
 }
 
-static bool
-is_suppressed(const struct smtp_session *s, const char *mailbox)
+static const char *
+suppressed_reply(const struct smtp_session *s, const char *mailbox)
 {
 	return s->conf->suppression.action != SUPPRESSION_OFF &&
-	    s->ops.is_suppressed != NULL &&
-	    s->ops.is_suppressed(s->ops.arg, mailbox);
+		s->ops.suppressed != NULL
+	    ? s->ops.suppressed(s->ops.arg, mailbox)
+	    : NULL;
 }
 
 /* With `drop` the application never learns of it: the recipient is accepted
@@ -128,12 +129,12 @@ is_suppressed(const struct smtp_session *s, const char *mailbox)
 static bool
 rcpt_suppressed(struct smtp_session *s, const char *mailbox)
 {
-	if (!is_suppressed(s, mailbox))
+	const char *reply = suppressed_reply(s, mailbox);
+
+	if (reply == NULL)
 		return false;
 	if (s->conf->suppression.action == SUPPRESSION_REJECT) {
-		session_reply(s,
-		    "550 5.1.1 This address is on the suppression list: mail "
-		    "to it bounced or was complained about");
+		session_reply(s, reply);
 		return true;
 	}
 	session_enter(s, SESSION_RCPT);

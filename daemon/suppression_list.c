@@ -155,12 +155,12 @@ suppression_list_entry(const void *key, size_t key_len, const char *value,
 
 bool
 suppression_list_has(struct suppression_list *l, const char *address,
-    int64_t utc_us, enum suppression_reason *reason_out)
+    int64_t utc_us, struct suppression_hit *hit_out)
 {
 	bool has;
 
 	pthread_mutex_lock(&l->lock);
-	has = suppression_check(l->index, address, utc_us, reason_out, NULL);
+	has = suppression_check(l->index, address, utc_us, hit_out);
 	pthread_mutex_unlock(&l->lock);
 	return has;
 }
@@ -183,11 +183,29 @@ suppression_list_bounce(struct suppression_list *l,
 	return is_suppressed;
 }
 
+bool
+suppression_list_domain_bounce(struct suppression_list *l,
+    const struct conf_suppression *conf, const char *domain, const char *reply,
+    int64_t utc_us, struct suppression_entry *entry_out,
+    struct spool_fact **facts)
+{
+	bool is_suppressed;
+
+	pthread_mutex_lock(&l->lock);
+	is_suppressed = suppression_domain_bounce(l->index, conf, domain, reply,
+	    utc_us, entry_out);
+	pthread_mutex_unlock(&l->lock);
+	if (is_suppressed)
+		put_entry(facts, entry_out);
+	return is_suppressed;
+}
+
 void
 suppression_list_delivered(struct suppression_list *l, const char *address,
     struct spool_fact **facts)
 {
 	char before[SUPPRESSION_WATCH_SIZE];
+	char domain[SUPPRESSION_DOMAIN_SIZE];
 
 	pthread_mutex_lock(&l->lock);
 	suppression_watch_format(l->index, address, before);
@@ -195,6 +213,8 @@ suppression_list_delivered(struct suppression_list *l, const char *address,
 		suppression_delivered(l->index, address);
 		put_watch(l, address, facts);
 	}
+	if (suppression_domain_delivered(l->index, address, domain))
+		put_fact(facts, 'x', domain, NULL);
 	pthread_mutex_unlock(&l->lock);
 }
 

@@ -16,9 +16,9 @@ struct suppression_list;
 struct suppression_list *suppression_list_new(struct err *err_out);
 void suppression_list_free(struct suppression_list *l); /* NULL is fine */
 
-/* Any thread. reason_out may be NULL. */
+/* Any thread. hit_out may be NULL. */
 bool suppression_list_has(struct suppression_list *l, const char *address,
-    int64_t utc_us, enum suppression_reason *reason_out);
+    int64_t utc_us, struct suppression_hit *hit_out);
 
 /* All of these put what is to be stored in front of *facts. */
 
@@ -32,6 +32,11 @@ bool suppression_list_restore(struct suppression_list *l, const void *key,
 bool suppression_list_bounce(struct suppression_list *l,
     const struct conf_suppression *conf, const char *address, bool is_hard,
     const char *reply, int64_t utc_us, struct suppression_entry *entry_out,
+    struct spool_fact **facts);
+/* `domain` as suppression_domain_of() writes it; the rest as above. */
+bool suppression_list_domain_bounce(struct suppression_list *l,
+    const struct conf_suppression *conf, const char *domain, const char *reply,
+    int64_t utc_us, struct suppression_entry *entry_out,
     struct spool_fact **facts);
 void suppression_list_delivered(struct suppression_list *l, const char *address,
     struct spool_fact **facts);

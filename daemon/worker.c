@@ -119,6 +119,33 @@ mark(const struct worker *w, struct job *job)
 		    mail_report_message_id(t->body, (size_t)t->body_len);
 }
 
+/* Has a recipient come to the suppression list since the message was accepted?
+ * With a backlog there may be days in between. */
+static bool
+find_suppressed(const struct worker *w, struct job *job)
+{
+	struct transaction *t = &job->pool.transaction;
+	int64_t utc_us = clock_utc_us();
+	bool any = false;
+
+	if (w->rt->conf->suppression.action == SUPPRESSION_OFF)
+		return false;
+	for (size_t i = 0; i < t->n_recipients; i++) {
+		struct rcpt_result *r = &t->results[i];
+		struct suppression_hit hit;
+
+		if (!suppression_list_has(w->shared->suppressions,
+			t->recipients[i].address, utc_us, &hit))
+			continue;
+		any = true;
+		r->fate = FATE_FAILED;
+		r->reply = xstrdup(suppression_refusal(&hit));
+		snprintf(r->enhanced, sizeof(r->enhanced), "%.5s",
+		    r->reply + 4);
+	}
+	return any;
+}
+
 static void
 start_job(struct worker *w, struct job *job)
 {
@@ -141,6 +168,11 @@ start_job(struct worker *w, struct job *job)
 		return;
 	}
 	fill_transaction(w, job);
+	if (find_suppressed(w, job)) {
+		job->fate = JOB_SUPPRESSED;
+		give_back(w, job);
+		return;
+	}
 	mark(w, job);
 	pool_send(w->pool, (unsigned)route, &job->pool);
 	tell_connections(w);

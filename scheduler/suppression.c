@@ -28,6 +28,7 @@
 #define SWEEP	    4096u /* slots a call */
 #define WATCH_DAYS  32
 #define ADDRESS_MAX 512
+#define IS_DOMAIN   0x100u /* beside the reason */
 
 /* 0 is no hash. `a` and `b`: expiry in minutes and reason; or a day and the
  * bits of the days up to it, with hard bounces in `n`. */
@@ -46,6 +47,7 @@ struct table {
 struct suppression {
 	uint8_t key[SIPHASH_KEY_SIZE];
 	struct table list, watch;
+	uint32_t n_domains; /* in the list; most have none */
 };
 
 static const char *const reasons[SUPPRESSION_REASON_COUNT] = {
@@ -53,6 +55,7 @@ static const char *const reasons[SUPPRESSION_REASON_COUNT] = {
 	[SUPPRESSION_SOFT] = "soft",
 	[SUPPRESSION_COMPLAINT] = "complaint",
 	[SUPPRESSION_MANUAL] = "manual",
+	[SUPPRESSION_DOMAIN] = "domain",
 };
 
 const char *
@@ -69,6 +72,18 @@ suppression_reason_parse(const char *name)
 		if (strcmp(reasons[i], name) == 0)
 			return i;
 	return -1;
+}
+
+const char *
+suppression_refusal(const struct suppression_hit *hit)
+{
+	if (!hit->is_domain)
+		return "550 5.1.1 This address is on the suppression list: "
+		       "mail to it bounced or was complained about";
+	if (hit->reason == SUPPRESSION_DOMAIN)
+		return "550 5.1.2 This domain is on the suppression list: its "
+		       "provider said that it takes no mail";
+	return "550 5.1.2 This domain is on the suppression list";
 }
 
 /* ---- the table ---- */
@@ -208,6 +223,13 @@ has_expired(const struct slot *slot, int64_t utc_us)
 	return slot->a != NEVER && (int64_t)slot->a * MINUTE_US <= utc_us;
 }
 
+static void
+list_remove(struct suppression *s, struct slot *slot)
+{
+	s->n_domains -= (slot->b & IS_DOMAIN) != 0;
+	table_remove(&s->list, slot);
+}
+
 bool
 suppression_add(struct suppression *s, const struct suppression_entry *entry)
 {
@@ -215,8 +237,13 @@ suppression_add(struct suppression *s, const struct suppression_entry *entry)
 
 	if (slot == NULL)
 		return false;
+	s->n_domains -= (slot->b & IS_DOMAIN) != 0;
 	slot->a = minute_of(entry->expires_utc_us);
 	slot->b = (uint32_t)entry->reason;
+	if (*entry->address == '@') {
+		slot->b |= IS_DOMAIN;
+		s->n_domains++;
+	}
 	return true;
 }
 
@@ -231,27 +258,68 @@ suppression_remove(struct suppression *s, const char *address)
 	slot = table_find(&s->list, hash);
 	if (slot == NULL)
 		return false;
-	table_remove(&s->list, slot);
+	list_remove(s, slot);
 	return true;
+}
+
+int
+suppression_domain_of(const char *address, char out[SUPPRESSION_DOMAIN_SIZE])
+{
+	const char *domain = address_domain(address);
+
+	out[0] = '@';
+	if (*domain == '[' || domain_normalise(domain, out + 1) < 0) {
+		out[0] = '\0';
+		return -1;
+	}
+	return 0;
+}
+
+int
+suppression_address_parse(const char *text, char out[SUPPRESSION_ADDRESS_SIZE])
+{
+	if (*text == '@')
+		return suppression_domain_of(text, out);
+	if (strlen(text) >= SUPPRESSION_ADDRESS_SIZE ||
+	    address_check_mailbox(text, true) != ADDRESS_OK)
+		return -1;
+	strcpy(out, text);
+	return 0;
+}
+
+/* What has expired goes. */
+static struct slot *
+list_find(struct suppression *s, const char *address, int64_t utc_us)
+{
+	struct slot *slot = table_find(&s->list, hash_of(s, address));
+
+	if (slot == NULL || !has_expired(slot, utc_us))
+		return slot;
+	list_remove(s, slot);
+	return NULL;
 }
 
 bool
 suppression_check(struct suppression *s, const char *address, int64_t utc_us,
-    enum suppression_reason *reason_out, int64_t *expires_out)
+    struct suppression_hit *hit_out)
 {
-	struct slot *slot = table_find(&s->list, hash_of(s, address));
+	struct slot *slot = list_find(s, address, utc_us);
+	char domain[SUPPRESSION_DOMAIN_SIZE];
 
+	if (slot == NULL && s->n_domains > 0 &&
+	    suppression_domain_of(address, domain) == 0)
+		slot = list_find(s, domain, utc_us);
 	if (slot == NULL)
 		return false;
-	if (has_expired(slot, utc_us)) {
-		table_remove(&s->list, slot);
-		return false;
-	}
-	if (reason_out != NULL)
-		*reason_out = (enum suppression_reason)slot->b;
-	if (expires_out != NULL)
-		*expires_out =
-		    slot->a == NEVER ? INT64_MAX : (int64_t)slot->a * MINUTE_US;
+	if (hit_out != NULL)
+		*hit_out = (struct suppression_hit){
+			.reason =
+			    (enum suppression_reason)(slot->b & ~IS_DOMAIN),
+			.is_domain = (slot->b & IS_DOMAIN) != 0,
+			.expires_utc_us = slot->a == NEVER
+			    ? INT64_MAX
+			    : (int64_t)slot->a * MINUTE_US,
+		};
 	return true;
 }
 
@@ -295,7 +363,7 @@ suppression_sweep(struct suppression *s, int64_t utc_us)
 			s->list.swept = 0;
 		slot = &s->list.v[s->list.swept++];
 		if (slot->hash != 0 && has_expired(slot, utc_us))
-			table_remove(&s->list, slot);
+			list_remove(s, slot);
 		if (s->watch.swept >= s->watch.n_slots)
 			s->watch.swept = 0;
 		slot = &s->watch.v[s->watch.swept++];
@@ -395,6 +463,43 @@ suppression_delivered(struct suppression *s, const char *address)
 	slot = table_find(&s->watch, hash_of(s, address));
 	if (slot != NULL)
 		table_remove(&s->watch, slot);
+}
+
+/* ---- domains ---- */
+
+bool
+suppression_domain_bounce(struct suppression *s,
+    const struct conf_suppression *conf, const char *domain, const char *reply,
+    int64_t utc_us, struct suppression_entry *entry_out)
+{
+	struct slot *slot = list_find(s, domain, utc_us);
+
+	if (conf->action == SUPPRESSION_OFF || conf->domain_ttl_us <= 0 ||
+	    (slot != NULL && slot->b != (SUPPRESSION_DOMAIN | IS_DOMAIN)))
+		return false;
+	*entry_out = (struct suppression_entry){
+		.address = domain,
+		.reason = SUPPRESSION_DOMAIN,
+		.reply = reply,
+		.added_utc_us = utc_us,
+		.expires_utc_us = utc_us + conf->domain_ttl_us,
+	};
+	return suppression_add(s, entry_out);
+}
+
+bool
+suppression_domain_delivered(struct suppression *s, const char *address,
+    char domain_out[SUPPRESSION_DOMAIN_SIZE])
+{
+	struct slot *slot;
+
+	if (s->n_domains == 0 || suppression_domain_of(address, domain_out) < 0)
+		return false;
+	slot = table_find(&s->list, hash_of(s, domain_out));
+	if (slot == NULL || slot->b != (SUPPRESSION_DOMAIN | IS_DOMAIN))
+		return false;
+	list_remove(s, slot);
+	return true;
 }
 
 /* ---- stored ---- */

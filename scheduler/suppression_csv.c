@@ -13,7 +13,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "conf/base/address.h"
 #include "conf/base/zone.h"
 
 #define DAY_US	  (86400 * INT64_C(1000000))
@@ -68,6 +67,7 @@ struct record {
 	const char *fields[FIELDS];
 	size_t n;
 	bool is_too_long;
+	char address[SUPPRESSION_ADDRESS_SIZE];
 };
 
 struct reader {
@@ -227,7 +227,7 @@ read_date(const char *text, int64_t *utc_us_out)
 }
 
 static const char *
-entry_of(const struct record *r, const struct layout *layout, int64_t utc_us,
+entry_of(struct record *r, const struct layout *layout, int64_t utc_us,
     int64_t ttl_us, struct suppression_entry *e)
 {
 	const char *reason = field_of(r, layout, COL_REASON);
@@ -244,12 +244,12 @@ entry_of(const struct record *r, const struct layout *layout, int64_t utc_us,
 	};
 	if (r->is_too_long || strlen(e->reply) > REPLY_MAX)
 		return "the line is too long";
-	if (strchr(e->address, '@') == NULL ||
-	    address_check_mailbox(e->address, true) != ADDRESS_OK)
+	if (suppression_address_parse(e->address, r->address) < 0)
 		return "that is no address";
+	e->address = r->address;
 	found = suppression_reason_parse(reason);
 	if (found < 0 && reason[0] != '\0')
-		return "the reason is hard, soft, complaint or manual";
+		return "the reason is hard, soft, complaint, manual or domain";
 	if (found >= 0)
 		e->reason = (enum suppression_reason)found;
 	if (added[0] != '\0' && read_date(added, &e->added_utc_us) < 0)

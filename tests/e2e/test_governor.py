@@ -184,6 +184,72 @@ class Suppression(unittest.TestCase):
             wait_until(lambda: [e["address"] for e in f.ctl("suppress", "list")] ==
                        ["more@gmail.com", "nobody@gmail.com"], 5, "both in the list")
 
+    NO_DOMAIN = "550 5.1.2 <a@gone.test>: Recipient address rejected: Domain not found"
+
+    def test_a_domain_that_takes_no_mail_is_remembered_until_it_expires_or_is_removed(self):
+        replies = {"gone.test": self.NO_DOMAIN}
+        with Peer({"rcpt": lambda _s, a: next((r for d, r in replies.items() if d in a), "250 2.1.5 Ok")}) as peer, \
+                Flyball(CONFIG % peer.port) as f:
+            def rcpt(address):
+                with smtplib.SMTP("127.0.0.1", f.port) as c:
+                    c.ehlo()
+                    c.mail("news@sender.test")
+                    code, text = c.rcpt(address)
+                    return code, text[:6]
+            f.ctl("pause", "lane", "out/other:b.gone.test")
+            f.ctl("pause", "lane", "out/other:gone.test")
+            send(f, ["a@gone.test"], 3)   # two of them are queued when the first one bounces
+            send(f, ["c@b.gone.test"])
+            f.ctl("resume", "lane", "out/other:gone.test")
+            wait_until(lambda: len(f.events("bounced")) == 3, 10, "all to bounce")
+            added, = [e for e in f.events("suppressed") if e["state"] == "added"]
+            self.assertEqual((added["recipient"], added["reason"], added["reply"]),
+                             ("@gone.test", "domain", self.NO_DOMAIN))
+            self.assertEqual(rcpt("other@Gone.test"), (550, b"5.1.2 "))
+            self.assertEqual(rcpt("other@mine.test"), (250, b"2.1.5 "))
+            f.kill9()
+            f.start()
+            self.assertEqual(rcpt("other@gone.test"), (550, b"5.1.2 "))
+            entry, = f.ctl("suppress", "list", "@*")
+            self.assertEqual((entry["address"], entry["reply"]), ("@gone.test", self.NO_DOMAIN))
+            out = subprocess.run([FLYBALLCTL, "-s", f.socket, "suppress", "export"], text=True, capture_output=True)
+            self.assertIn("@gone.test,domain,", out.stdout)
+            f.ctl("suppress", "remove", "@gone.test")
+            replies.clear()
+            self.assertEqual(rcpt("other@gone.test"), (250, b"2.1.5 "))
+            into = subprocess.run([FLYBALLCTL, "-s", f.socket, "suppress", "import", "-"], text=True,
+                                  input="address,reason\n@GONE.test,domain\n", capture_output=True)
+            self.assertEqual(into.stdout, "1 added\n")
+            self.assertEqual(rcpt("other@gone.test"), (550, b"5.1.2 "))
+
+    def test_one_odd_reply_never_shuts_a_whole_provider(self):
+        with Peer({"rcpt": lambda _s, a: "550 5.1.2 Bad destination system" if "a@" in a else "250 2.1.5 Ok"}) as peer, \
+                Flyball(CONFIG % peer.port) as f:
+            send(f, ["a@gmail.com"])
+            wait_until(lambda: f.events("bounced"), 10, "the bounce")
+            self.assertEqual(f.events("bounced")[0]["class"], "bad-domain")
+            send(f, ["b@gmail.com"])
+            wait_until(lambda: [m for m in peer.messages if m["recipients"] == ["b@gmail.com"]], 10, "the other one")
+            self.assertFalse(f.events("suppressed"))
+
+    def test_mail_queued_for_an_address_that_is_suppressed_meanwhile_bounces_unsent(self):
+        for action, event in (("reject", "bounced"), ("drop", "suppressed")):
+            config = CONFIG + "suppression: {action: %s}\n" % action
+            with Peer({}) as peer, Flyball(config % peer.port) as f:
+                f.ctl("pause", "lane", "out/gmail")
+                send(f, ["a@gmail.com", "b@gmail.com"])
+                send(f, ["b@gmail.com"])
+                wait_until(lambda: f.n_queued() == 2, 10, "both queued")
+                f.ctl("suppress", "add", "b@gmail.com")
+                f.ctl("resume", "lane", "out/gmail")
+                wait_until(lambda: len([e for e in f.events(event) if e["recipient"] == "b@gmail.com"]) == 2, 10, "both told")
+                wait_until(lambda: [m for m in peer.messages if m["recipients"] == ["a@gmail.com"]], 10, "the other one")
+                wait_until(lambda: f.n_queued() == 0, 10, "an empty queue")
+                self.assertFalse([m for m in peer.messages if "b@gmail.com" in m["recipients"]])
+                lane = f.ctl("lane", "out/gmail")
+                self.assertEqual(len(f.events("delivered")), 1 if action == "drop" else 3)  # and two notices
+                self.assertEqual(lane["attempted"], 1, lane)
+
     def test_off_means_off(self):
         config = CONFIG + "suppression: {action: off}\n"
         with self.peer() as peer, Flyball(config % peer.port) as f:

@@ -850,6 +850,19 @@ suppressed_addresses_are_kept_found_and_released(void **state)
 	r = ask("suppress list");
 	assert_int_equal(json_array_size(r), 1);
 	json_decref(r);
+	did("suppress add @Gone.test for 1h because \"550 5.1.2 no\"");
+	r = ask("suppress check jo@gone.TEST");
+	assert_true(json_is_true(json_object_get(r, "suppressed")));
+	assert_string_equal(json_string_value(json_object_get(r, "address")),
+	    "@gone.test");
+	assert_string_equal(json_string_value(json_object_get(r, "reply")),
+	    "550 5.1.2 no");
+	json_decref(r);
+	did("suppress remove @gone.test");
+	r = ask("suppress check jo@gone.test");
+	assert_true(json_is_false(json_object_get(r, "suppressed")));
+	json_decref(r);
+
 	refused_as(&root, "suppress add <a@b.test>", "no address", false);
 	refused_as(&root, "suppress add a@b.test reason bad", "none of", true);
 	refused_as(&root, "suppress check nobody", "no address", false);

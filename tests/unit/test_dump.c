@@ -114,7 +114,7 @@ every_value_is_in_it(void **state)
 		"    day: 1h\n    window: all\n    count: sending_days\n"
 		"    schedule: {volumes: [1, 5]}\n",
 		"  ratio: 300%\n",
-		"  action: drop\n",
+		"  domain_ttl: 3h\n  action: drop\n",
 		"  bounced: 0.5%\n  sample: 100\n  action: alert\n",
 		"  redis: \"redis-sentinel://h1,[::1]:7/2#main\"\n",
 		"  name: n-1\n  prefix: \"a:b\"\n  lease: 0.5s\n"

@@ -23,13 +23,14 @@ static const struct conf_suppression conf = {
 	.soft = 5,
 	.soft_window_us = 14 * DAY,
 	.ttl_us = 90 * DAY,
+	.domain_ttl_us = DAY,
 	.action = SUPPRESSION_REJECT,
 };
 
 static bool
 is_in(struct suppression *s, const char *address, int64_t utc_us)
 {
-	return suppression_check(s, address, utc_us, NULL, NULL);
+	return suppression_check(s, address, utc_us, NULL);
 }
 
 static bool
@@ -45,9 +46,8 @@ static void
 one_hard_bounce_suppresses_until_it_expires(void **state)
 {
 	struct suppression *s = suppression_new(key);
-	enum suppression_reason reason;
+	struct suppression_hit hit;
 	struct suppression_entry e;
-	int64_t expires_us;
 
 	(void)state;
 	assert_false(is_in(s, "Jo@Example.net", NOW));
@@ -58,9 +58,11 @@ one_hard_bounce_suppresses_until_it_expires(void **state)
 	assert_string_equal(e.reply, "550 5.1.1 no");
 	assert_int_equal(e.expires_utc_us, NOW + 90 * DAY);
 	assert_true(suppression_check(s, "jo@example.NET", NOW + 90 * DAY - 1,
-	    &reason, &expires_us));
-	assert_int_equal(reason, SUPPRESSION_HARD);
-	assert_int_equal(expires_us, NOW + 90 * DAY);
+	    &hit));
+	assert_int_equal(hit.reason, SUPPRESSION_HARD);
+	assert_int_equal(hit.expires_utc_us, NOW + 90 * DAY);
+	assert_false(hit.is_domain);
+	assert_memory_equal(suppression_refusal(&hit), "550 5.1.1 ", 10);
 	assert_false(is_in(s, "joe@example.net", NOW));
 	assert_false(is_in(s, "jo@example.net", NOW + 90 * DAY));
 	assert_int_equal(suppression_count(s), 0);
@@ -124,6 +126,87 @@ more_hard_bounces_may_be_asked_for(void **state)
 	assert_int_equal(e.expires_utc_us, INT64_MAX);
 	assert_true(is_in(s, "a@b.example", INT64_MAX - 1));
 	assert_false(is_in(s, "c@b.example", NOW));
+	suppression_free(s);
+}
+
+static void
+a_domain_that_takes_no_mail_is_remembered_for_a_while(void **state)
+{
+	struct suppression *s = suppression_new(key);
+	char domain[SUPPRESSION_DOMAIN_SIZE];
+	struct suppression_entry e;
+	struct suppression_hit hit;
+
+	(void)state;
+	assert_int_equal(suppression_domain_of("Jo@B\303\274cher.Example",
+			     domain),
+	    0);
+	assert_string_equal(domain, "@xn--bcher-kva.example");
+	assert_true(suppression_domain_bounce(s, &conf, domain, "550 5.1.2 no",
+	    NOW, &e));
+	assert_string_equal(e.address, domain);
+	assert_int_equal(e.reason, SUPPRESSION_DOMAIN);
+	assert_int_equal(e.expires_utc_us, NOW + DAY);
+	assert_true(suppression_check(s, "a@b\303\274cher.EXAMPLE", NOW, &hit));
+	assert_true(hit.is_domain);
+	assert_int_equal(hit.reason, SUPPRESSION_DOMAIN);
+	assert_memory_equal(suppression_refusal(&hit), "550 5.1.2 ", 10);
+	assert_true(is_in(s, "@xn--bcher-kva.example", NOW));
+	assert_true(is_in(s, "a@XN--BCHER-KVA.example", NOW + DAY - 1));
+	assert_false(is_in(s, "a@sub.xn--bcher-kva.example", NOW));
+	assert_false(is_in(s, "a@example", NOW));
+	assert_false(is_in(s, "a@[192.0.2.1]", NOW));
+	assert_false(is_in(s, "a@xn--bcher-kva.example", NOW + DAY));
+	assert_int_equal(suppression_count(s), 0);
+	suppression_free(s);
+}
+
+/* Mail in flight may show that it was only one server's mistake. */
+static void
+a_delivery_clears_the_domain_but_not_what_the_operator_said(void **state)
+{
+	struct suppression *s = suppression_new(key);
+	const struct suppression_entry by_hand = { .address = "@b.example",
+		.reason = SUPPRESSION_MANUAL,
+		.expires_utc_us = INT64_MAX };
+	char domain[SUPPRESSION_DOMAIN_SIZE];
+	struct suppression_entry e;
+
+	(void)state;
+	assert_false(suppression_domain_delivered(s, "a@b.example", domain));
+	assert_true(suppression_domain_bounce(s, &conf, "@b.example", "", NOW,
+	    &e));
+	assert_false(suppression_domain_delivered(s, "a@c.example", domain));
+	assert_true(suppression_domain_delivered(s, "a@B.example", domain));
+	assert_string_equal(domain, "@b.example");
+	assert_false(is_in(s, "a@b.example", NOW));
+
+	assert_true(suppression_add(s, &by_hand));
+	assert_false(suppression_domain_delivered(s, "a@b.example", domain));
+	assert_false(suppression_domain_bounce(s, &conf, "@b.example", "", NOW,
+	    &e));
+	assert_true(is_in(s, "a@b.example", NOW + 90 * DAY));
+	assert_true(suppression_remove(s, "@b.example"));
+	assert_false(is_in(s, "a@b.example", NOW));
+	suppression_free(s);
+}
+
+static void
+domains_are_not_remembered_where_that_is_off(void **state)
+{
+	struct conf_suppression no = conf;
+	struct suppression *s = suppression_new(key);
+	struct suppression_entry e;
+
+	(void)state;
+	no.domain_ttl_us = 0;
+	assert_false(suppression_domain_bounce(s, &no, "@b.example", "", NOW,
+	    &e));
+	no = conf;
+	no.action = SUPPRESSION_OFF;
+	assert_false(suppression_domain_bounce(s, &no, "@b.example", "", NOW,
+	    &e));
+	assert_int_equal(suppression_count(s), 0);
 	suppression_free(s);
 }
 
@@ -268,6 +351,11 @@ main(void)
 		cmocka_unit_test(one_hard_bounce_suppresses_until_it_expires),
 		cmocka_unit_test(soft_bounces_count_by_the_day),
 		cmocka_unit_test(more_hard_bounces_may_be_asked_for),
+		cmocka_unit_test(
+		    a_domain_that_takes_no_mail_is_remembered_for_a_while),
+		cmocka_unit_test(
+		    a_delivery_clears_the_domain_but_not_what_the_operator_said),
+		cmocka_unit_test(domains_are_not_remembered_where_that_is_off),
 		cmocka_unit_test(off_is_off),
 		cmocka_unit_test(what_was_watched_is_stored_and_read),
 		cmocka_unit_test(it_holds_what_a_plain_list_holds),
