@@ -483,6 +483,57 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .role = ROLE_OFFLINE,
 	    .max_args = -1,
 	},
+	[COMMAND_SPOOL_CHECK] = {
+	    .name = "spool check",
+	    .usage = "[-c FILE | --state-dir DIR]",
+	    .summary = "look for damage in the spool of a stopped daemon",
+	    .doc = "Reads the whole database (every page, record and "
+		   "reference), all contents and the list of free pages, and "
+		   "says what is damaged or missing. It reads a truncated or "
+		   "corrupt database too and changes nothing. A flipped bit "
+		   "within a content can't be seen: contents have no "
+		   "checksum. The daemon must not run. DIR is the state "
+		   "directory, by default the one in the configuration. The "
+		   "status is 0 for a sound spool and 1 for a damaged one.",
+	    .example = "spool check",
+	    .role = ROLE_OFFLINE,
+	    .max_args = -1,
+	},
+	[COMMAND_SPOOL_EXPORT] = {
+	    .name = "spool export",
+	    .usage = "[-c FILE | --state-dir DIR] TO",
+	    .summary = "write every queued message to files",
+	    .doc = "From a damaged spool too, as far as it is readable. Each "
+		   "message becomes two files in the directory TO: ID.eml, "
+		   "the content (RFC 5322) as it was received, and ID.json, "
+		   "the envelope: sender, the recipients that still wait, "
+		   "ENVID and the rest, and what is missing. What may have "
+		   "been delivered already, because its record was found "
+		   "outside of the database's trees, goes to TO/uncertain. "
+		   "Nothing is changed, and the daemon must not run. The "
+		   "status is 1 where the spool is damaged, although all that "
+		   "can be read was written.",
+	    .example = "spool export /var/tmp/mail",
+	    .role = ROLE_OFFLINE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
+	[COMMAND_SPOOL_REBUILD] = {
+	    .name = "spool rebuild",
+	    .usage = "[-c FILE | --state-dir DIR] TO",
+	    .summary = "make a sound spool of what a damaged one still has",
+	    .doc = "TO is a new state directory with every message that is "
+		   "whole, under its id, and with all that the daemon "
+		   "remembers beside the mail (counts, plans, suppressed "
+		   "recipients). Messages that aren't whole are left out: "
+		   "export writes them. The daemon must not run, and the old "
+		   "directory isn't changed; put the new one in its place by "
+		   "hand.",
+	    .example = "spool rebuild /var/lib/flyball.new",
+	    .role = ROLE_OFFLINE,
+	    .min_args = 1,
+	    .max_args = -1,
+	},
 	[COMMAND_SIMULATE] = {
 	    .name = "simulate",
 	    .usage = "[-c FILE] --route NAME --provider NAME --demand "

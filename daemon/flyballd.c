@@ -13,8 +13,10 @@
 #include "conf/base/strbuf.h"
 #include "conf/conf.h"
 #include "daemon/auth.h"
+#include "daemon/fault.h"
 #include "daemon/governor_run.h"
 #include "daemon/runtime.h"
+#include "daemon/spool.h"
 
 #define DEFAULT_FILE FLYBALL_SYSCONFDIR "/flyball/flyball.yaml"
 
@@ -55,6 +57,8 @@ run(const struct conf *conf)
 
 	signal(SIGPIPE, SIG_IGN);
 	log_init(conf->daemon.log.level, conf->daemon.log.format);
+	fault_watch(conf->daemon.state_dir, conf->daemon.log.format,
+	    SPOOL_HINT);
 	raise_descriptor_limit(conf);
 	g = governor_new(conf, &err);
 	if (g != NULL && governor_run(g, &err) == 0)

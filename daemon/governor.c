@@ -21,6 +21,7 @@
 #include "conf/base/clock.h"
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
+#include "daemon/fault.h"
 #include "daemon/governor_private.h"
 #include "daemon/governor_run.h"
 
@@ -558,6 +559,7 @@ governor_run(struct governor *g, struct err *err_out)
 	if (start(g, err_out) < 0)
 		return -1;
 	g->is_running = true;
+	fault_started();
 	log_ready(g);
 	notify("READY=1");
 	g->wants_plan = true;

@@ -113,7 +113,7 @@ open_all(struct spool *spool, const struct conf *conf, struct err *err_out)
 	if (spool_io.sync_dir(spool->dir_fd) < 0 ||
 	    spool_io.sync_dir(spool->bodies_fd) < 0)
 		return err_sys(err_out, "%s: sync", spool->dir);
-	return dir_sweep(spool, err_out);
+	return dir_sweep_unfinished(spool, err_out);
 }
 
 struct spool *
@@ -137,7 +137,9 @@ spool_open(const struct conf *conf, const struct spool_ops *ops,
 int
 spool_scan(struct spool *spool, struct err *err_out)
 {
-	return store_scan(spool, spool->ops.added, spool->ops.arg, err_out);
+	if (store_scan(spool, spool->ops.added, spool->ops.arg, err_out) < 0)
+		return -1;
+	return dir_sweep(spool, err_out);
 }
 
 void

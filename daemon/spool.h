@@ -24,6 +24,11 @@
  * name it: unknown streams are sent as `default` with priority high. */
 #define SPOOL_DSN_STREAM "bounces"
 
+/* What an operator can do about a damaged database. */
+#define SPOOL_HINT                                                      \
+	"stop flyballd and run `flyballctl spool check`; flyballd(8), " \
+	"DAMAGE, says what to do"
+
 struct spool;
 
 /* ---- bodies while they arrive (any thread, one at a time) ---- */
@@ -130,13 +135,14 @@ struct spool_ops {
 };
 
 /*
- * Opens (creates 0700), takes the lock, checks and migrates the schema, sweeps
- * orphaned bodies. -1: another daemon has it, another owner, another version.
+ * Opens (creates 0700), takes the lock, checks and migrates the schema. -1:
+ * another daemon has it, another owner, another version, it is damaged.
  */
 struct spool *spool_open(const struct conf *conf, const struct spool_ops *ops,
     struct err *err_out);
 /* Calls ops.added for every stored delivery in order of arrival; before
- * spool_start(). */
+ * spool_start(). Records that can't be read are logged and passed over; where
+ * there are none, orphaned bodies are swept. -1: the database is damaged. */
 int spool_scan(struct spool *spool, struct err *err_out);
 /* Every fact but the archive, in the order of keys; before spool_start(). The
  * bytes are lent. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The state directory: made, checked, and locked against a second daemon when
- * the spool is opened; and the sweep of body files that no message names,
- * which a crash between writing a body and committing its message leaves.
+ * the spool is opened; and, once the database was found sound, the sweep of
+ * body files that no message names, which a crash between writing a body and
+ * committing its message leaves.
  * It never touches a file whose name it doesn't know.
  */
 #include <dirent.h>
@@ -67,32 +68,32 @@ sync_parent(int fd, const char *shown, struct err *err_out)
 	return rc;
 }
 
-static int
-tell_holder(const char *path, int fd, struct err *err_out)
+char *
+dir_holder(int lock_fd, char pid[DIR_HOLDER_SIZE])
 {
-	char pid[24] = "";
-	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+	ssize_t n = pread(lock_fd, pid, DIR_HOLDER_SIZE - 1, 0);
 
 	pid[n > 0 ? n : 0] = '\0';
 	pid[strcspn(pid, "\n")] = '\0';
-	return err_set(err_out, "%s is in use by another flyballd (process %s)",
-	    path, *pid ? pid : "unknown");
+	return *pid != '\0' ? pid : strcpy(pid, "unknown");
 }
 
 /* The lock goes with the process, however it ends. */
 static int
 take_lock(struct spool *spool, struct err *err_out)
 {
-	char pid[24];
+	char pid[DIR_HOLDER_SIZE];
 
 	spool->lock_fd =
 	    openat(spool->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (spool->lock_fd < 0)
 		return err_sys(err_out, "%s/lock", spool->dir);
 	if (flock(spool->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-		    ? tell_holder(spool->dir, spool->lock_fd, err_out)
-		    : err_sys(err_out, "%s/lock", spool->dir);
+		return errno != EWOULDBLOCK
+		    ? err_sys(err_out, "%s/lock", spool->dir)
+		    : err_set(err_out,
+			  "%s is in use by another flyballd (process %s)",
+			  spool->dir, dir_holder(spool->lock_fd, pid));
 	snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	/* It only serves that message; a full disk is no reason to stop. */
 	if (ftruncate(spool->lock_fd, 0) == 0 &&
@@ -156,8 +157,8 @@ is_orphan(const struct sweep *w, const char *folder, const char *name)
 	return !has_file;
 }
 
-static DIR *
-open_listing(int at, const char *name)
+DIR *
+dir_open_listing(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d;
@@ -173,7 +174,7 @@ open_listing(int at, const char *name)
 static void
 sweep_folder(struct sweep *w, const char *folder)
 {
-	DIR *d = open_listing(w->spool->bodies_fd, folder);
+	DIR *d = dir_open_listing(w->spool->bodies_fd, folder);
 	struct dirent *entry;
 
 	if (d == NULL)
@@ -187,41 +188,70 @@ sweep_folder(struct sweep *w, const char *folder)
 	closedir(d);
 }
 
-static bool
-is_folder_name(const char *name)
+bool
+dir_is_body_folder(const char *name)
 {
 	return strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2;
 }
 
+/* Each name in bodies/. */
 static int
-sweep_all(struct sweep *w, struct err *err_out)
+each_name(struct spool *spool,
+    void (*each)(DIR *d, const char *name, void *arg), void *arg,
+    struct err *err_out)
 {
-	DIR *d = open_listing(w->spool->bodies_fd, ".");
+	DIR *d = dir_open_listing(spool->bodies_fd, ".");
 	struct dirent *entry;
 
 	if (d == NULL)
-		return err_sys(err_out, "%s/bodies", w->spool->dir);
-	while ((entry = readdir(d)) != NULL) {
-		if (is_folder_name(entry->d_name))
-			sweep_folder(w, entry->d_name);
-		else if (strncmp(entry->d_name, "new-", 4) == 0 &&
-		    unlinkat(dirfd(d), entry->d_name, 0) == 0)
-			w->n_removed++;
-	}
+		return err_sys(err_out, "%s/bodies", spool->dir);
+	while ((entry = readdir(d)) != NULL)
+		each(d, entry->d_name, arg);
 	closedir(d);
 	return 0;
+}
+
+static void
+remove_unfinished(DIR *d, const char *name, void *arg)
+{
+	size_t *n_removed = arg;
+
+	if (strncmp(name, "new-", 4) == 0 && unlinkat(dirfd(d), name, 0) == 0)
+		++*n_removed;
+}
+
+int
+dir_sweep_unfinished(struct spool *spool, struct err *err_out)
+{
+	size_t n_removed = 0;
+	int rc = each_name(spool, remove_unfinished, &n_removed, err_out);
+
+	if (n_removed > 0)
+		log_info("bodies_swept", LOG_INT("unfinished", n_removed));
+	return rc;
+}
+
+static void
+remove_orphans(DIR *d, const char *name, void *arg)
+{
+	(void)d;
+	if (dir_is_body_folder(name))
+		sweep_folder(arg, name);
 }
 
 int
 dir_sweep(struct spool *spool, struct err *err_out)
 {
 	struct sweep w = { .spool = spool };
-	int rc = mdb_txn_begin(spool->store.env, NULL, MDB_RDONLY, &w.txn);
+	int rc;
 
+	/* A content whose record is damaged is no orphan. */
+	if (spool->is_damaged)
+		return 0;
+	rc = mdb_txn_begin(spool->store.env, NULL, MDB_RDONLY, &w.txn);
 	if (rc != 0)
-		return err_set(err_out, "%s: %s", spool->store.path,
-		    mdb_strerror(rc));
-	rc = sweep_all(&w, err_out);
+		return store_err(err_out, spool->store.path, rc);
+	rc = each_name(spool, remove_orphans, &w, err_out);
 	mdb_txn_abort(w.txn);
 	if (w.n_removed > 0)
 		log_info("bodies_swept", LOG_INT("removed", w.n_removed));

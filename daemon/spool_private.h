@@ -2,6 +2,7 @@
 #ifndef FLYBALL_SPOOL_PRIVATE_H
 #define FLYBALL_SPOOL_PRIVATE_H
 
+#include <dirent.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -83,6 +84,12 @@ struct turn {
 	size_t n_gone;
 };
 
+/* LMDB's code in words, with that hint where it speaks of damage; -1. */
+int store_err(struct err *err_out, const char *path, int rc);
+unsigned store_schema_version(void); /* the newest that is known */
+/* spool_prepare.c: makes the file if there is none, and looks at what is there
+ * before LMDB, which believes it, does. -1: it is damaged. */
+int store_prepare(const char *path, struct err *err_out);
 int store_open(struct store *st, const char *dir, size_t map_bytes,
     struct err *err_out);
 void store_close(struct store *st);
@@ -196,8 +203,15 @@ void body_remove(struct spool *spool, uint64_t id);
 /* ---- spool_dir.c: the state directory ---- */
 int dir_open(struct spool *spool, const char *path, struct err *err_out);
 void dir_close(struct spool *spool);
-/* Removes body files that no message names. */
+/* Removes contents that were still arriving; before any does. */
+int dir_sweep_unfinished(struct spool *spool, struct err *err_out);
+/* Removes body files that no message names; after the scan. */
 int dir_sweep(struct spool *spool, struct err *err_out);
+/* The process that holds the lock. */
+#define DIR_HOLDER_SIZE 24
+char *dir_holder(int lock_fd, char pid[DIR_HOLDER_SIZE]);
+DIR *dir_open_listing(int at, const char *name);
+bool dir_is_body_folder(const char *name); /* below bodies/ */
 
 /* ---- spool_dsn.c ---- */
 struct notice {
@@ -278,6 +292,7 @@ struct spool {
 	pthread_t thread;
 	bool is_running;
 	bool is_counted;
+	bool is_damaged; /* a scan passed over records that it can't read */
 
 	int64_t last_commit_us;			 /* how long it took */
 	struct spool_request *kept, **kept_last; /* settlements to repeat */

@@ -2,7 +2,9 @@
 /*
  * One walk over all that is queued, at start and after trouble: counts it, and
  * tells of every delivery in order of arrival. A record that can't be read is
- * logged and passed over: one of them must not keep the rest from leaving.
+ * logged and passed over: one of them must not keep the rest from leaving. But
+ * where the tree itself is wrong (keys out of order, records missing), what is
+ * looked up by key may not be found: then there is no going on.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@ struct scan {
 	bool has_message;   /* and it could be read */
 	uint64_t passed_id; /* of one that couldn't */
 	uint64_t n_messages, n_deliveries, n_bytes, n_damaged;
+	uint8_t last_key[RECORD_KEY_MAX];
+	size_t last_len;
 };
 
 static void
@@ -103,20 +107,45 @@ read_record(struct scan *s, const MDB_val *key, const MDB_val *data)
 	}
 }
 
+/* Keys of another length aren't ours; read_record() says so. */
+static bool
+is_in_order(struct scan *s, const MDB_val *key)
+{
+	size_t len = key->mv_size < s->last_len ? key->mv_size : s->last_len;
+	int order = memcmp(s->last_key, key->mv_data, len);
+
+	if (order > 0 || (order == 0 && s->last_len >= key->mv_size))
+		return false;
+	s->last_len =
+	    key->mv_size < RECORD_KEY_MAX ? key->mv_size : RECORD_KEY_MAX;
+	memcpy(s->last_key, key->mv_data, s->last_len);
+	return true;
+}
+
 static int
 walk(struct scan *s, const struct store *st, MDB_txn *txn)
 {
 	MDB_val key, data;
 	MDB_cursor *c;
+	MDB_stat stat;
+	size_t n = 0;
 	int rc = mdb_cursor_open(txn, st->mail, &c);
 
 	if (rc != 0)
 		return rc;
-	while ((rc = mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0)
+	while ((rc = mdb_cursor_get(c, &key, &data, MDB_NEXT)) == 0) {
+		if (!is_in_order(s, &key)) {
+			rc = MDB_CORRUPTED;
+			break;
+		}
 		read_record(s, &key, &data);
+		n++;
+	}
 	end_message(s);
 	mdb_cursor_close(c);
-	return rc == MDB_NOTFOUND ? 0 : rc;
+	if (rc == MDB_NOTFOUND)
+		rc = mdb_stat(txn, st->mail, &stat);
+	return rc == 0 && n != stat.ms_entries ? MDB_CORRUPTED : rc;
 }
 
 int
@@ -136,8 +165,13 @@ store_scan(struct spool *spool,
 		mdb_txn_abort(txn);
 	}
 	if (rc != 0)
-		return err_set(err_out, "%s: %s", spool->store.path,
-		    mdb_strerror(rc));
+		return store_err(err_out, spool->store.path, rc);
+	if (s.n_damaged > 0) {
+		spool->is_damaged = true;
+		log_error("spool_damaged", LOG_INT("records", s.n_damaged),
+		    LOG_STR("effect", "they are passed over, and stay"),
+		    LOG_STR("hint", SPOOL_HINT));
+	}
 	atomic_store(&spool->stats.n_messages, s.n_messages);
 	atomic_store(&spool->stats.n_deliveries, s.n_deliveries);
 	atomic_store(&spool->stats.n_bytes, s.n_bytes);

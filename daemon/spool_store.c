@@ -26,6 +26,7 @@
 
 #include "conf/base/log.h"
 #include "conf/base/xalloc.h"
+#include "daemon/fault.h"
 #include "daemon/spool_private.h"
 
 #define ID_SEQUENCE_BITS  20
@@ -41,6 +42,19 @@
  * at once would be a message's long wait. */
 #define AHEAD_BYTES ((uint64_t)4 << 20)
 #define STEP_BYTES  ((uint64_t)64 << 10)
+
+int
+store_err(struct err *err_out, const char *path, int rc)
+{
+	bool is_damage = rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND ||
+	    rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH ||
+	    rc == MDB_INCOMPATIBLE || rc == MDB_CURSOR_FULL || rc == EINVAL;
+
+	if (!is_damage)
+		return err_set(err_out, "%s: %s", path, mdb_strerror(rc));
+	return err_set(err_out, "%s is damaged (%s): %s", path,
+	    mdb_strerror(rc), SPOOL_HINT);
+}
 
 /* ---- meta ---- */
 
@@ -88,6 +102,12 @@ static int (*const schema_steps[])(struct store *st, MDB_txn *txn) = {
 };
 #define SCHEMA_VERSION (sizeof(schema_steps) / sizeof(schema_steps[0]))
 
+unsigned
+store_schema_version(void)
+{
+	return SCHEMA_VERSION;
+}
+
 static int
 migrate(struct store *st, MDB_txn *txn, struct err *err_out)
 {
@@ -95,7 +115,7 @@ migrate(struct store *st, MDB_txn *txn, struct err *err_out)
 	int rc = meta_get(st, txn, "schema", &version);
 
 	if (rc != 0 && rc != MDB_NOTFOUND)
-		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	if (version > SCHEMA_VERSION)
 		return err_set(err_out,
 		    "%s was made by a newer flyball (schema %llu, this one "
@@ -163,11 +183,11 @@ set_up(struct store *st, struct err *err_out)
 	int changed;
 
 	if (rc != 0)
-		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	rc = open_databases(st, txn);
 	if (rc != 0) {
 		mdb_txn_abort(txn);
-		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	}
 	changed = migrate(st, txn, err_out);
 	if (changed < 0) {
@@ -180,10 +200,20 @@ set_up(struct store *st, struct err *err_out)
 	else
 		mdb_txn_abort(txn);
 	if (rc != 0)
-		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	mdb_env_stat(st->env, &stat);
 	st->page_bytes = stat.ms_psize;
 	return 0;
+}
+
+/* LMDB found its file in a state that can't be; it would abort(3). */
+static void
+on_assert(MDB_env *env, const char *text)
+{
+	(void)env;
+	log_error("database_damaged", LOG_STR("error", text),
+	    LOG_STR("hint", SPOOL_HINT));
+	_exit(FAULT_STATUS);
 }
 
 static int
@@ -200,9 +230,11 @@ open_env(struct store *st, struct err *err_out)
 	if (rc == 0)
 		rc = mdb_env_set_mapsize(st->env, st->map_bytes);
 	if (rc == 0)
+		mdb_env_set_assert(st->env, on_assert);
+	if (rc == 0)
 		rc = mdb_env_open(st->env, st->path, flags, 0600);
 	if (rc != 0)
-		err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		store_err(err_out, st->path, rc);
 	return rc == 0 ? set_up(st, err_out) : -1;
 }
 
@@ -246,7 +278,7 @@ store_open(struct store *st, const char *dir, size_t map_bytes,
 	st->fd = -1;
 	st->path = xasprintf("%s/spool.mdb", dir);
 	st->map_bytes = map_bytes;
-	if (open_env(st, err_out) < 0)
+	if (store_prepare(st->path, err_out) < 0 || open_env(st, err_out) < 0)
 		return -1;
 	return open_file(st, err_out);
 }
