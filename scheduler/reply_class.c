@@ -219,13 +219,14 @@ rule_fits(const struct reply_rule *r, const struct reply_fact *fact,
 	    (fact->text != NULL && strcasestr(fact->text, r->text) != NULL);
 }
 
-/* A 5xx ends a recipient, unless it is a rate in disguise, or was said before
- * any recipient was named. */
+/* A 5xx ends a recipient, unless it is a rate in disguise, or a full mailbox,
+ * which he may empty, or was said before any recipient was named. */
 static bool
 is_final(const struct reply_rule *r, const struct reply_fact *fact)
 {
 	return fact->code >= 500 && r->class != CLASS_RATE &&
-	    !r->is_never_final && (BEFORE_MAIL & PHASE_BIT(fact->phase)) == 0;
+	    r->class != CLASS_MAILBOX_FULL && !r->is_never_final &&
+	    (BEFORE_MAIL & PHASE_BIT(fact->phase)) == 0;
 }
 
 struct reply_answer

@@ -233,7 +233,8 @@ rule_may_fit(const struct rule *r, const struct reply_fact *fact)
 static bool class_waits(enum reply_class class)
 {
 	return class == CLASS_OK || class == CLASS_RATE ||
-	    class == CLASS_GREYLIST || class == CLASS_REPUTATION_DEFER;
+	    class == CLASS_GREYLIST || class == CLASS_MAILBOX_FULL ||
+	    class == CLASS_REPUTATION_DEFER;
 }
 
 static bool

@@ -184,6 +184,26 @@ class Suppression(unittest.TestCase):
             wait_until(lambda: [e["address"] for e in f.ctl("suppress", "list")] ==
                        ["more@gmail.com", "nobody@gmail.com"], 5, "both in the list")
 
+    FULL = "552 5.2.2 <full@gmail.com>: user is over quota"
+
+    def test_a_full_mailbox_is_retried_although_it_says_552_and_counts_by_the_day(self):
+        replies = [self.FULL, self.FULL, "250 2.1.5 Ok"]
+        config = CONFIG + "suppression: {soft: 1}\n"
+        with Peer({"rcpt": lambda _s, _a: replies.pop(0) if replies else "250 2.1.5 Ok"}) as peer:
+            with Flyball(CONFIG % peer.port) as f:
+                send(f, ["full@gmail.com"])
+                delivered, = wait_until(lambda: f.events("delivered"), 10, "the third attempt")
+                self.assertEqual(delivered["attempts"], 3)
+                self.assertEqual([(e["class"], e["reply"]) for e in f.events("deferred")], [("mailbox-full", self.FULL)] * 2)
+                self.assertFalse(f.events("bounced") + f.events("suppressed") + f.events("lane"))
+            replies[:] = [self.FULL]
+            with Flyball(config % peer.port) as f:
+                send(f, ["full@gmail.com"])
+                added, = wait_until(lambda: [e for e in f.events("suppressed")], 10, "a soft bounce")
+                self.assertEqual((added["reason"], added["reply"]), ("soft", self.FULL))
+                bounced, = wait_until(lambda: f.events("bounced"), 10, "its next turn")
+                self.assertEqual(bounced["enhanced"], "5.1.1")
+
     NO_DOMAIN = "550 5.1.2 <a@gone.test>: Recipient address rejected: Domain not found"
 
     def test_a_domain_that_takes_no_mail_is_remembered_until_it_expires_or_is_removed(self):

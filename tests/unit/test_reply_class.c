@@ -83,12 +83,13 @@ static const struct reply_case cases[] = {
 	/* mailboxes */
 	{ P(RCPT), 452, "4.2.2", "over quota", C(MAILBOX_FULL, RECIPIENT),
 	    false },
+	/* he may empty it tomorrow, whatever the digit says */
 	{ P(RCPT), 552, "5.2.2", "over quota", C(MAILBOX_FULL, RECIPIENT),
-	    true },
+	    false },
 	{ P(RCPT), 452, "", "Mailbox is full", C(MAILBOX_FULL, RECIPIENT),
 	    false },
 	{ P(RCPT), 552, "5.1.1", "extended quota violation",
-	    C(MAILBOX_FULL, RECIPIENT), true },
+	    C(MAILBOX_FULL, RECIPIENT), false },
 	{ P(RCPT), 550, "5.1.1", "no such user", C(BAD_MAILBOX, RECIPIENT),
 	    true },
 	{ P(EOD), 550, "5.1.6", "moved", C(BAD_MAILBOX, RECIPIENT), true },

@@ -272,7 +272,7 @@ static const struct trap traps[] = {
 	{ P(EOD),
 	    "552-Requested mail action aborted: exceeded storage allocation\n"
 	    "552 For explanation visit http://postmaster.gmx.com/?c=r1503",
-	    C(MAILBOX_FULL, RECIPIENT), true, -1 },
+	    C(MAILBOX_FULL, RECIPIENT), false, -1 },
 	/* Orange: one sentence, the number decides. */
 	{ P(CONNECT),
 	    "421 mwinf5c77 ME Service refuse. Veuillez essayer plus "
