@@ -403,8 +403,8 @@ a_domains_plan_holds_no_other_domains_mail(void **state)
 	(void)state;
 	pw_init(&pw);
 	pw.w.f.routes[0].plan = (char *)"";
-	pw.senders[0] =
-	    (struct conf_sender){ (char *)"new.example", (char *)"cold-ip" };
+	pw.senders[0] = (struct conf_sender){ .domain = (char *)"new.example",
+		.plan = (char *)"cold-ip" };
 	pw.w.f.conf.senders = pw.senders;
 	pw.w.f.conf.n_senders = 1;
 	pw_start(&pw, NULL, "2026-11-24");
