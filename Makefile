@@ -200,6 +200,7 @@ install: all man
 		$(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 \
 		$(DESTDIR)$(SYSCONFDIR)/flyball \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions
 	install -m 755 $(B)/flyballd $(DESTDIR)$(PREFIX)/sbin/
@@ -211,7 +212,10 @@ install: all man
 		install -m 640 contrib/flyball.yaml $(DESTDIR)$(SYSCONFDIR)/flyball/
 	sed 's,@SBINDIR@,$(PREFIX)/sbin,' contrib/systemd/flyball.service \
 		> $(B)/flyball.service
-	install -m 644 $(B)/flyball.service $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 $(B)/flyball.service contrib/systemd/flyball.socket \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -m 644 contrib/systemd/flyball.sysusers \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/flyball.conf
 	install -m 644 contrib/completion/flyballctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flyballctl
 	install -m 644 contrib/completion/_flyballctl \

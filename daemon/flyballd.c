@@ -12,6 +12,7 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/conf.h"
+#include "daemon/activation.h"
 #include "daemon/auth.h"
 #include "daemon/fault.h"
 #include "daemon/governor_run.h"
@@ -60,6 +61,7 @@ run(const struct conf *conf)
 	fault_watch(conf->daemon.state_dir, conf->daemon.log.format,
 	    SPOOL_HINT);
 	raise_descriptor_limit(conf);
+	activation_init();
 	g = governor_new(conf, &err);
 	if (g != NULL && governor_run(g, &err) == 0)
 		result = 0;

@@ -21,6 +21,7 @@
 #include "conf/base/clock.h"
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
+#include "daemon/activation.h"
 #include "daemon/fault.h"
 #include "daemon/governor_private.h"
 #include "daemon/governor_run.h"
@@ -560,6 +561,7 @@ governor_run(struct governor *g, struct err *err_out)
 		return -1;
 	g->is_running = true;
 	fault_started();
+	activation_warn_unused();
 	log_ready(g);
 	notify("READY=1");
 	g->wants_plan = true;

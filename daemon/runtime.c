@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "conf/base/xalloc.h"
+#include "daemon/activation.h"
 #include "sink/tls.h"
 
 #define BACKLOG 1024
@@ -96,6 +97,39 @@ describe_socket(struct listen_socket *l, const struct conf_endpoint *e)
 	    e->host, port);
 }
 
+/* All workers wait on one that is open already. */
+static bool
+take_given(struct listen_socket *l, const struct sockaddr *to, socklen_t len)
+{
+	for (unsigned i = 0; i < l->n_fds; i++) {
+		l->fds[i] = activation_take(to, len);
+		if (l->fds[i] < 0)
+			return false;
+	}
+	return l->n_fds > 0;
+}
+
+/* Each worker gets one of its own. */
+static int
+bind_all(struct listen_socket *l, struct sockaddr_storage *to, socklen_t len,
+    struct err *err_out)
+{
+	int probe = bind_one((struct sockaddr *)to, len, false);
+
+	if (probe < 0)
+		return err_sys(err_out, "listen %s", l->text);
+	close(probe);
+	for (unsigned i = 0; i < l->n_fds; i++) {
+		l->fds[i] = bind_one((struct sockaddr *)to, len, true);
+		if (l->fds[i] < 0)
+			return err_sys(err_out, "listen %s", l->text);
+		/* Port 0: the others share what the first one got. */
+		len = sizeof(*to);
+		getsockname(l->fds[i], (struct sockaddr *)to, &len);
+	}
+	return 0;
+}
+
 static struct listen_socket *
 socket_new(const struct conf_endpoint *e, unsigned n_workers,
     struct err *err_out)
@@ -103,7 +137,6 @@ socket_new(const struct conf_endpoint *e, unsigned n_workers,
 	struct listen_socket *l = xcalloc(1, sizeof(*l));
 	struct sockaddr_storage to;
 	socklen_t len = 0;
-	int probe = -1;
 
 	l->refs = 1;
 	l->text = xstrdup(e->text);
@@ -112,22 +145,9 @@ socket_new(const struct conf_endpoint *e, unsigned n_workers,
 	if (parse_endpoint(e, &to, &len, err_out) < 0)
 		goto fail;
 	l->n_fds = n_workers;
-	probe = bind_one((struct sockaddr *)&to, len, false);
-	if (probe < 0) {
-		err_sys(err_out, "listen %s", e->text);
+	if (!take_given(l, (struct sockaddr *)&to, len) &&
+	    bind_all(l, &to, len, err_out) < 0)
 		goto fail;
-	}
-	close(probe);
-	for (unsigned i = 0; i < n_workers; i++) {
-		l->fds[i] = bind_one((struct sockaddr *)&to, len, true);
-		if (l->fds[i] < 0) {
-			err_sys(err_out, "listen %s", e->text);
-			goto fail;
-		}
-		/* Port 0: the others share what the first one got. */
-		len = sizeof(to);
-		getsockname(l->fds[i], (struct sockaddr *)&to, &len);
-	}
 	describe_socket(l, e);
 	return l;
 fail:
