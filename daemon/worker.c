@@ -43,15 +43,6 @@ job_free(struct job *job)
 }
 
 static void
-tell_connections(struct worker *w)
-{
-	unsigned n = pool_n_open(w->pool);
-
-	atomic_fetch_add(&w->shared->n_connections, n - w->n_told_connections);
-	w->n_told_connections = n;
-}
-
-static void
 give_back(struct worker *w, struct job *job)
 {
 	mailbox_post(w->shared->governor, &job->letter, GOVERNOR_RESULT);
@@ -63,7 +54,6 @@ on_job_done(struct pool_job *pool_job, void *arg)
 {
 	struct worker *w = arg;
 
-	tell_connections(w);
 	give_back(w, pool_job->arg);
 }
 
@@ -175,7 +165,6 @@ start_job(struct worker *w, struct job *job)
 	}
 	mark(w, job);
 	pool_send(w->pool, (unsigned)route, &job->pool);
-	tell_connections(w);
 }
 
 /* ---- letters ---- */
@@ -288,6 +277,7 @@ worker_new(unsigned index, struct worker_shared *shared, struct runtime *rt,
 	w->rt = runtime_ref(rt);
 	w->mailbox = mailbox_new(w->base, receive, NULL, w);
 	w->pool = pool_new(w->base, on_job_done, w);
+	pool_count_into(w->pool, &w->shared->n_connections);
 	w->reader = spool_reader_new(shared->spool, err_out);
 	if (w->reader == NULL ||
 	    pool_configure(w->pool, rt->conf, err_out) < 0) {

@@ -36,7 +36,6 @@ struct worker {
 	struct histogram accept_times;
 	bool is_draining;
 	bool has_told_drained;
-	unsigned n_told_connections; /* in shared->n_connections */
 };
 
 /* session_io.c: one server session on its socket. */

@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <event2/dns.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -87,7 +88,7 @@ pool_start_job(struct way *w, struct pool_job *job)
 	c->job = job;
 	DL_APPEND2(w->pool->all, c, all_prev, all_next);
 	w->n_conns++;
-	w->pool->n_open++;
+	pool_count(w->pool, 1);
 	pool_conn_open(c);
 }
 
@@ -245,6 +246,20 @@ pool_new(struct event_base *base, pool_done_fn *done, void *arg)
 	p->done_arg = arg;
 	event_assign(&p->finished_event, base, -1, 0, on_finished, p);
 	return p;
+}
+
+void
+pool_count_into(struct pool *p, _Atomic unsigned *n_open)
+{
+	p->n_open_shared = n_open;
+}
+
+void
+pool_count(struct pool *p, int difference)
+{
+	p->n_open += (unsigned)difference;
+	if (p->n_open_shared != NULL)
+		atomic_fetch_add(p->n_open_shared, (unsigned)difference);
 }
 
 unsigned

@@ -36,6 +36,8 @@ typedef void pool_done_fn(struct pool_job *job, void *arg);
 
 /* `done` is called once for each job, never from inside pool_send(). */
 struct pool *pool_new(struct event_base *base, pool_done_fn *done, void *arg);
+/* From now on, open connections are counted here too, with other pools'. */
+void pool_count_into(struct pool *p, _Atomic unsigned *n_open);
 /* Routes by name keep their connections where next hop, TLS, source, ehlo and
  * auth are unchanged; others finish what they do and close. */
 int pool_configure(struct pool *p, const struct conf *conf,

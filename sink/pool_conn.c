@@ -72,7 +72,7 @@ conn_free(struct conn *c)
 		evutil_freeaddrinfo(c->addresses);
 	smtp_client_free(c->client);
 	stream_free(c->stream);
-	w->pool->n_open--;
+	pool_count(w->pool, -1);
 	w->n_conns--;
 	conf_unref(c->conf);
 	free(c);

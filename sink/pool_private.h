@@ -58,6 +58,7 @@ struct pool {
 	const struct conf *conf;
 	struct conn *all;
 	unsigned n_open, n_busy;
+	_Atomic unsigned *n_open_shared; /* or NULL */
 	bool is_draining;
 	bool is_aborting;
 	struct event finished_event; /* jobs end from the loop, not from send */
@@ -71,6 +72,8 @@ struct pool {
 void pool_finish_job(struct pool *p, struct pool_job *job);
 /* On an idle connection, or on a new one. */
 void pool_start_job(struct way *w, struct pool_job *job);
+/* One connection more, or one less. */
+void pool_count(struct pool *p, int difference);
 /* Frees a retired way without connections. */
 void pool_way_release(struct way *w);
 

@@ -150,18 +150,23 @@ several_at_once_have_a_connection_each(void **state)
 static void
 idle_connections_go_after_their_time(void **state)
 {
+	_Atomic unsigned n_open = 3; /* another pool's */
 	struct world w;
 
 	(void)state;
 	world_open(&w, "");
+	pool_count_into(w.pool, &n_open);
 	route(&w)->idle_timeout_us = 20000;
 	assert_int_equal(send_one(&w), FATE_DELIVERED);
 	assert_int_equal(pool_n_open(w.pool), 1);
+	assert_int_equal(n_open, 4);
 	run_until(base, pool_n_open(w.pool) == 0);
+	assert_int_equal(n_open, 3);
 	run_until(base, was_told(&w.server, 0, "QUIT"));
 	/* And a new one comes when it is needed. */
 	assert_int_equal(send_one(&w), FATE_DELIVERED);
 	assert_int_equal(w.server.n_sessions, 2);
+	pool_count_into(w.pool, NULL);
 	world_close(&w);
 }
 
