@@ -107,8 +107,10 @@ $(call obj,$(conf_SRC)): | $(B)/gen/plans.inc \
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 layer_of = $(strip $(if $(wildcard conf/base/$(1).c),base,$(firstword \
 	$(foreach l,conf scheduler sink daemon,$(if $(wildcard $(l)/$(1).c),$(l))) daemon)))
+test_spool_power_SRC := tests/fault/fault.c
 define unit_rule
-$(B)/$(1): $(B)/obj/tests/unit/$(1).o $($(call layer_of,$(patsubst test_%,%,$(1)))_LIBS)
+$(B)/$(1): $(B)/obj/tests/unit/$(1).o $(call obj,$($(1)_SRC)) \
+		$($(call layer_of,$(patsubst test_%,%,$(1)))_LIBS)
 	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(LIBS) -lcmocka
 endef
 $(foreach t,$(filter-out test_provider_% test_sim test_lease_model,$(UNIT)),$(eval $(call unit_rule,$(t))))
@@ -120,7 +122,11 @@ $(addprefix $(B)/,$(filter test_provider_%,$(UNIT))): $(B)/%: \
 		$(B)/obj/tests/unit/%.o \
 		$(call obj,$(provider_MODEL)) $(base_LIBS)
 	$(CC) $(LDFLAGS) -o $@ $^ -lm -lcmocka
-tests: $(addprefix $(B)/,$(UNIT))
+tests: $(addprefix $(B)/,$(UNIT)) $(if $(SAN),,$(B)/fault.so $(B)/bench_load)
+
+# Preloaded into a daemon whose disk is to fail.
+$(B)/fault.so: tests/fault/fault.c tests/fault/fault.h
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
 
 # tests/sim: the scheduler against provider models in virtual time.
 sim_SRC := $(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c))

@@ -33,6 +33,7 @@
 void (*spool_test_step)(const char *where);
 size_t spool_test_map_bytes;
 int64_t spool_test_company_us;
+int64_t spool_test_backoff_us;
 
 /* ---- settings ---- */
 

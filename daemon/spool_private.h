@@ -314,5 +314,6 @@ struct spool {
 /* Test seams: 0 = by the configuration, and as it is. */
 extern size_t spool_test_map_bytes;
 extern int64_t spool_test_company_us;
+extern int64_t spool_test_backoff_us; /* the first pause after a failure */
 
 #endif

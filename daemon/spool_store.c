@@ -264,6 +264,40 @@ open_file(struct store *st, struct err *err_out)
 	return 0;
 }
 
+void
+store_close(struct store *st)
+{
+	if (st->path == NULL)
+		return;
+	close_env(st);
+	if (st->fd >= 0)
+		close(st->fd);
+	free(st->path);
+	strbuf_fini(&st->scratch);
+	pthread_rwlock_destroy(&st->lock);
+}
+
+/*
+ * Makes the disk agree with the page cache about the meta pages, which say what
+ * the last good transaction is. After a write error the cache may call pages
+ * clean that the disk never got, and another sync would just say that all is
+ * well: so they are written again first, each time.
+ */
+static int
+sync_meta(struct store *st, struct err *err_out)
+{
+	size_t len = 2 * st->page_bytes;
+	char *pages = xmalloc(len);
+	bool ok = pread(st->fd, pages, len, 0) == (ssize_t)len &&
+	    pwrite(st->fd, pages, len, 0) == (ssize_t)len &&
+	    spool_io.sync(st->fd) == 0;
+
+	if (!ok)
+		err_sys(err_out, "%s: sync", st->path);
+	free(pages);
+	return ok ? 0 : -1;
+}
+
 int
 store_open(struct store *st, const char *dir, size_t map_bytes,
     struct err *err_out)
@@ -280,20 +314,9 @@ store_open(struct store *st, const char *dir, size_t map_bytes,
 	st->map_bytes = map_bytes;
 	if (store_prepare(st->path, err_out) < 0 || open_env(st, err_out) < 0)
 		return -1;
-	return open_file(st, err_out);
-}
-
-void
-store_close(struct store *st)
-{
-	if (st->path == NULL)
-		return;
-	close_env(st);
-	if (st->fd >= 0)
-		close(st->fd);
-	free(st->path);
-	strbuf_fini(&st->scratch);
-	pthread_rwlock_destroy(&st->lock);
+	if (open_file(st, err_out) < 0)
+		return -1;
+	return sync_meta(st, err_out);
 }
 
 /*
@@ -303,24 +326,25 @@ store_close(struct store *st)
  * easy: it writes into free pages only and then the meta page, so all pages
  * that the last good transaction names were synced before and are whole.
  * Where the meta page failed, LMDB put the old one back into the page cache
- * and declares the environment dead. Opening it again begins from the last
- * good transaction, and the sync here makes sure that the disk says so too
- * before anything relies on it.
+ * and declares the environment dead. Once the disk has the meta pages that the
+ * cache shows, opening it again begins from the same transaction as a start
+ * after a power failure would.
  */
 int
 store_reopen(struct store *st, struct err *err_out)
 {
-	int result;
+	int synced, result;
+	struct err ignored;
 
 	pthread_rwlock_wrlock(&st->lock);
 	close_env(st);
-	result = open_env(st, err_out);
+	synced = sync_meta(st, err_out);
+	/* Readers may go on, whatever the disk says to writes. */
+	result = open_env(st, synced == 0 ? err_out : &ignored);
 	if (result < 0)
 		close_env(st);
 	pthread_rwlock_unlock(&st->lock);
-	if (result == 0 && spool_io.sync(st->fd) < 0)
-		return err_sys(err_out, "%s: sync", st->path);
-	return result;
+	return synced == 0 ? result : -1;
 }
 
 int

@@ -84,7 +84,9 @@ trouble_begin(struct spool *spool, const struct err *err)
 	bool is_new = !spool->is_failing;
 
 	if (now_us - spool->failed_us > QUIET_US || spool->backoff_us == 0)
-		spool->backoff_us = BACKOFF_FIRST_US;
+		spool->backoff_us = spool_test_backoff_us != 0
+		    ? spool_test_backoff_us
+		    : BACKOFF_FIRST_US;
 	else if (spool->backoff_us < BACKOFF_MAX_US / 2)
 		spool->backoff_us *= 2;
 	else
