@@ -207,6 +207,7 @@ adapt_override(struct conf_adapt *a, const struct conf_adapt *by)
 	TAKE(ADAPT_SUSPEND_SAMPLE, suspend.sample);
 	TAKE(ADAPT_SUSPEND_FOR, suspend.for_us);
 	TAKE(ADAPT_SUSPEND_MAX, suspend.max_us);
+	TAKE(ADAPT_SUSPEND_OVERFLOW, suspend.overflow);
 #undef TAKE
 }
 

@@ -157,7 +157,9 @@ enum conf_adapt_field { /* bits of `given` */
 	ADAPT_SUSPEND_SAMPLE = 256,
 	ADAPT_SUSPEND_FOR = 512,
 	ADAPT_SUSPEND_MAX = 1024,
+	ADAPT_SUSPEND_OVERFLOW = 2048,
 };
+enum conf_suspend_overflow { SUSPEND_HOLD, SUSPEND_NEXT_ROUTE };
 struct conf_adapt {
 	unsigned given;
 	bool enabled;
@@ -176,6 +178,7 @@ struct conf_adapt {
 		int64_t sample;
 		int64_t for_us; /* doubles up to max_us */
 		int64_t max_us;
+		enum conf_suspend_overflow overflow;
 	} suspend;
 };
 

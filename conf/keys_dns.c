@@ -138,7 +138,9 @@ static const struct key blocklists_keys[] = {
 	{ "on_listed", &type_word, AT(conf_blocklists, on_listed),
 	    .initial = "pause", .words = listed_actions,
 	    .text = "pause: the route, or the sender domain, stops until it "
-		    "is delisted. alert: it is told, and mail goes on." },
+		    "is delisted; mail of streams that name a further route "
+		    "leaves by that one. alert: it is told, and mail goes "
+		    "on." },
 	{ 0 },
 };
 const struct section section_blocklists = {

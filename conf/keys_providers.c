@@ -57,6 +57,9 @@ static const struct section section_recover = {
 	.bits_offset = offsetof(struct conf_adapt, given),
 };
 
+static const struct key_word suspend_overflows[] = { { "hold", SUSPEND_HOLD },
+	{ "next_route", SUSPEND_NEXT_ROUTE }, { NULL, 0 } };
+
 static const struct key suspend_keys[] = {
 	{ "rejected", &type_share, AT(conf_adapt, suspend.rejected_permille),
 	    .initial = "5%", BOUNDS(1, 1000), .given = ADAPT_SUSPEND_REJECTED,
@@ -73,6 +76,14 @@ static const struct key suspend_keys[] = {
 	    .initial = "24h", BOUNDS(MS, 31 * DAY), .given = ADAPT_SUSPEND_MAX,
 	    .text = "The longest suspension, and the longest pause that a "
 		    "provider's advice is followed for." },
+	{ "overflow", &type_word, AT(conf_adapt, suspend.overflow),
+	    .initial = "hold", .words = suspend_overflows,
+	    .given = ADAPT_SUSPEND_OVERFLOW,
+	    .text = "Where a suspended lane's mail goes. hold: it waits. "
+		    "next_route: by its stream's next route. A provider that "
+		    "blocks one address takes the same mail from another one "
+		    "for evasion, and soon blocks both: only where the routes "
+		    "have nothing to do with each other." },
 	{ 0 },
 };
 static const struct section section_suspend = {

@@ -181,13 +181,19 @@ flow_home(struct sched *s, struct flow *f)
 }
 
 void
-flows_rehome(struct sched *s)
+dest_rehome(struct sched *s, struct dest *dest)
 {
 	struct flow *f;
 
-	for (struct dest *dest = s->dests; dest; dest = dest->hh.next)
-		DL_FOREACH2(dest->flows, f, dest_next)
+	DL_FOREACH2(dest->flows, f, dest_next)
 	flow_home(s, f);
+}
+
+void
+flows_rehome(struct sched *s)
+{
+	for (struct dest *dest = s->dests; dest; dest = dest->hh.next)
+		dest_rehome(s, dest);
 }
 
 /* ---- deliveries ---- */

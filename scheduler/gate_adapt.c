@@ -131,6 +131,20 @@ suspended_when(const struct gate_ask *ask)
 	    ask->now_us);
 }
 
+/* Only where the operator wants it so: whom a provider turned away by one
+ * address looks the worse for coming by the next. In an outage there is nothing
+ * to gain; while one delivery tries, the others wait for what it hears. */
+bool
+suspended_overflows(const struct gate_ask *ask)
+{
+	const struct lane_adapt *a = ask->lane->adapt;
+
+	return a->breaker.state == BREAKER_OPEN &&
+	    a->breaker.why != BREAKER_OUTAGE &&
+	    a->conf.suspend.overflow == SUSPEND_NEXT_ROUTE &&
+	    !lane_is_shadow(ask->lane);
+}
+
 int64_t
 suspended_since(const struct gate_ask *ask)
 {

@@ -13,6 +13,7 @@ void adapted_give_back(const struct gate_ask *ask);
 void adapted_say(const struct gate_ask *ask, struct gate_view *view);
 
 int64_t suspended_when(const struct gate_ask *ask);
+bool suspended_overflows(const struct gate_ask *ask);
 int64_t suspended_since(const struct gate_ask *ask);
 const char *suspended_because(const struct gate_ask *ask);
 /* Nothing comes back, but one that waits for another is woken. */

@@ -477,6 +477,8 @@ const struct gate_row gate_rows[] = {
 	{
 	    .gate = GATE_SUSPENDED,
 	    .scope = SCOPE_LANE,
+	    .overflows = true,
+	    .overflows_now = suspended_overflows,
 	    .when = suspended_when,
 	    .since = suspended_since,
 	    .because = suspended_because,

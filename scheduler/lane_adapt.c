@@ -115,6 +115,16 @@ speed_changed(struct sched *s, struct lane *l, const struct verdict *v)
 	lane_wake(s, l);
 }
 
+/* Where the operator wants it so, its mail leaves by another route, or comes
+ * back. */
+static void
+breaker_changed(struct sched *s, struct lane *l)
+{
+	lane_wake(s, l);
+	if (l->adapt->conf.suspend.overflow == SUSPEND_NEXT_ROUTE)
+		dest_rehome(s, l->dest);
+}
+
 static void
 on_lane_timer(struct sched *s, struct timer *t)
 {
@@ -124,7 +134,7 @@ on_lane_timer(struct sched *s, struct timer *t)
 	if (adapt_step(&a->speed, s->now_us))
 		speed_changed(s, a->lane, NULL);
 	if (breaker_step(&a->breaker, s->now_us))
-		lane_wake(s, a->lane);
+		breaker_changed(s, a->lane);
 	if (conn_cap_step(&a->cap, a->lane->limits.connections,
 		a->conf.react.hold_us, s->now_us)) {
 		change_connections(s, a->lane->route, a->lane, n, NULL);
@@ -206,7 +216,7 @@ lane_adapt_forget(struct sched *s, struct lane *l)
 	if (n != lane_connections(l))
 		change_connections(s, l->route, l, n, NULL);
 	lane_adapt_arm(s, l);
-	lane_wake(s, l);
+	breaker_changed(s, l);
 }
 
 void
@@ -322,7 +332,7 @@ learn_breaker(struct sched *s, struct lane *l, const struct verdict *v)
 	if (was == BREAKER_REJECTED && a->breaker.why == BREAKER_NONE &&
 	    adapt_slow_start(&a->speed, 500, s->now_us))
 		speed_changed(s, l, v);
-	lane_wake(s, l);
+	breaker_changed(s, l);
 }
 
 /*

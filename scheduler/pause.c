@@ -112,11 +112,8 @@ stream_refresh(struct sched *s, struct stream *st)
 static void
 lane_rehome(struct sched *s, struct lane *l)
 {
-	struct flow *f;
-
 	lane_wake(s, l);
-	DL_FOREACH2(l->dest->flows, f, dest_next)
-	flow_home(s, f);
+	dest_rehome(s, l->dest);
 }
 
 /* The pause began or ended: what follows for the queues. */

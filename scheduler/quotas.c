@@ -120,15 +120,6 @@ quotas_touch(struct sched *s, struct quota_entry *e)
 /* ---- waking ---- */
 
 static void
-rehome_dest(struct sched *s, struct dest *dest)
-{
-	struct flow *f;
-
-	DL_FOREACH2(dest->flows, f, dest_next)
-	flow_home(s, f);
-}
-
-static void
 wake_of_route(struct sched *s, struct lane *l, void *arg)
 {
 	if (strcmp(l->route->name, arg) == 0)
@@ -149,7 +140,7 @@ quotas_wake(struct sched *s, struct quota_entry *e)
 		if (l == NULL)
 			break;
 		lane_wake(s, l);
-		rehome_dest(s, l->dest);
+		dest_rehome(s, l->dest);
 		break;
 	case QUOTA_ROUTE:
 		lanes_each_of(s, wake_of_route, name);

@@ -281,6 +281,7 @@ void flow_refresh(struct sched *s,
     struct flow *f); /* the door: active or not */
 /* From when its own gates (pauses, sender domain) are open; now: they are. */
 int64_t flow_opens(struct sched *s, struct flow *f, enum gate *gate_out);
+void dest_rehome(struct sched *s, struct dest *dest); /* its flows */
 void flows_rehome(struct sched *s);
 int64_t flow_retry_us(const struct flow *f); /* INT64_MAX: none deferred */
 enum place { PLACE_HEAD, PLACE_TAIL };

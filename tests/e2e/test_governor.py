@@ -70,6 +70,28 @@ class Blame(unittest.TestCase):
             self.assertEqual([e["reply"] for e in f.events("bounced")], [replies["nobody@gmail.com"]])
             self.assertFalse(f.events("lane"))
 
+    LISTED = ("554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using zen.spamhaus.org; "
+              "https://www.spamhaus.org/query/ip/192.0.2.10")
+
+    def test_a_blocked_address_holds_its_mail_unless_the_operator_lets_it_go_another_way(self):
+        for overflow in ("hold", "next_route"):
+            config = CONFIG + ('  second: {next_hop: "127.0.0.1:%%d", tls: none}\n'
+                               "streams: {default: {routes: [out, second]}}\n").replace("%%", "%")
+            config = config.replace("adapt: {", "adapt: {suspend: {overflow: %s}, " % overflow)
+            with Peer({"rcpt": lambda _s, a: self.LISTED if "gmail" in a else "250 Ok"}) as blocked, Peer({}) as other, \
+                    Flyball(config % (blocked.port, other.port)) as f:
+                send(f, ["a@gmail.com"])
+                wait_until(lambda: f.ctl("lane", "out/gmail")["adapt"]["is_suspended"], 10, "the suspension")
+                send(f, ["b@gmail.com"], 3)
+                if overflow == "next_route":
+                    wait_until(lambda: len([m for m in other.messages if m["recipients"] == ["b@gmail.com"]]) == 3, 10,
+                               "the other way")
+                else:
+                    wait_until(lambda: f.ctl("lane", "out/gmail")["queued"] == 3, 10, "the mail to wait")
+                    self.assertEqual(f.ctl("lane", "out/gmail")["gate"], "suspended")
+                    self.assertFalse([m for m in other.messages if m["recipients"] == ["b@gmail.com"]])
+                self.assertEqual(len([e for e in f.events("bounced") if e["route"] == "out"]), 1)
+
     def test_refused_at_the_banner_fewer_connections_are_opened(self):
         def banner(session, _argument):
             return "421 4.7.0 Too many concurrent connections" if session.server.n_open > 1 else "220 peer.test ESMTP"

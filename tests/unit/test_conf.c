@@ -60,7 +60,7 @@ the_smallest_useful_file(void **state)
 	assert_int_equal(conf->spool.expire_us, 5 * 86400 * SEC);
 	assert_int_equal(conf->routes[0].timeouts.data_done_us, 600 * SEC);
 	assert_string_equal(conf->routes[0].auth.password, "");
-	assert_int_equal(conf->adapt.given, 0x7ff);
+	assert_int_equal(conf->adapt.given, 0xfff);
 	assert_true(conf->adapt.enabled);
 	conf_unref(conf);
 }

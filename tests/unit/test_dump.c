@@ -85,7 +85,8 @@ every_value_is_in_it(void **state)
 		"  zones: [zen.example.net, dbl.example.net]\n  every: 7m\n"
 		"  on_listed: alert\n",
 		"    rate: [1/s, 20k/day]\n",
-		"      suspend:\n        for: 2h\n",
+		"      suspend:\n        for: 2h\n"
+		"        overflow: next_route\n",
 		"    domains: [.xn--exmple-cua.net, example.net]\n",
 		"        match: \"^421 \\\"x\\\\.y\\\"\"\n",
 		"      - name: mine.replies[0]\n",

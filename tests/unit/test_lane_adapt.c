@@ -4,14 +4,17 @@
 #define HOUR (3600 * SEC)
 
 static void
-begin(struct world *w)
+begin_with(struct world *w, const char *second_route)
 {
 	struct conf_adapt *a = &w->f.conf.adapt;
 
 	fixture_init(&w->f);
 	fixture_provider(&w->f, "yahoo")->limits.connections = 20;
 	fixture_route(&w->f, "ip-a", 20);
-	fixture_stream(&w->f, "default", PRIORITY_NORMAL, 1, "ip-a", NULL);
+	if (second_route != NULL)
+		fixture_route(&w->f, second_route, 20);
+	fixture_stream(&w->f, "default", PRIORITY_NORMAL, 1, "ip-a",
+	    second_route, NULL);
 	a->enabled = true;
 	a->floor = (struct rate){ 1, 60 * SEC };
 	a->react.decrease_permille = 150;
@@ -22,6 +25,12 @@ begin(struct world *w)
 	a->suspend.sample = 20;
 	a->suspend.for_us = HOUR;
 	a->suspend.max_us = 24 * HOUR;
+}
+
+static void
+begin(struct world *w)
+{
+	begin_with(w, NULL);
 	world_start(w);
 }
 
@@ -124,6 +133,84 @@ test_pause_of_own_rule(void **state)
 	world_end(&w);
 }
 
+/* One delivery by whatever lane lets it go; refused as `reply` says. */
+static const char *
+lane_of_next(struct world *w, enum reply_class class, enum blame blame)
+{
+	static char lane[64];
+	uint64_t id = world_add(w, "default", "yahoo", 1);
+	struct plan p = world_plan(w);
+	struct verdict v = { .message = id,
+		.n_deferred = class == CLASS_SYSTEM,
+		.n_failed = class == CLASS_REPUTATION_REJECT,
+		.n_delivered = class == CLASS_OK,
+		.n_rejected = class == CLASS_REPUTATION_REJECT,
+		.n_pending = class == CLASS_SYSTEM,
+		.next = class == CLASS_SYSTEM ? SETTLE_RETRY : SETTLE_DONE,
+		.phase = PHASE_EOD,
+		.class = class,
+		.blame = blame,
+		.code = class == CLASS_OK ? 250 : 554,
+		.reply = "x" };
+
+	if (p.kind != PLAN_DISPATCH) {
+		sched_remove(w->s, id, 0);
+		return "none";
+	}
+	snprintf(lane, sizeof(lane), "%s", p.lane);
+	world_verdict(w, &v);
+	sched_remove(w->s, id, 0);
+	return lane;
+}
+
+/* Mail that one address is blocked for goes by another one only where the
+ * operator wants it so, and comes back when it is tried again. */
+static void
+test_a_suspended_lane_holds_or_overflows(void **state)
+{
+	static const struct {
+		enum conf_suspend_overflow overflow;
+		enum conf_mode mode;
+		enum reply_class class;
+		enum blame blame;
+		unsigned n; /* so many of these suspend it */
+		const char *meanwhile;
+	} rows[] = {
+		{ SUSPEND_HOLD, MODE_ENFORCE, CLASS_REPUTATION_REJECT,
+		    BLAME_ROUTE, 1, "none" },
+		{ SUSPEND_NEXT_ROUTE, MODE_ENFORCE, CLASS_REPUTATION_REJECT,
+		    BLAME_ROUTE, 1, "ip-b/yahoo" },
+		{ SUSPEND_NEXT_ROUTE, MODE_SHADOW, CLASS_REPUTATION_REJECT,
+		    BLAME_ROUTE, 1, "ip-a/yahoo" },
+		/* its own failure: the next route would meet it too */
+		{ SUSPEND_NEXT_ROUTE, MODE_ENFORCE, CLASS_SYSTEM,
+		    BLAME_NEXT_HOP, 6, "none" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct world w;
+		struct lane_view lane;
+
+		begin_with(&w, "ip-b");
+		w.f.conf.adapt.suspend.overflow = rows[i].overflow;
+		w.f.conf.adapt.mode = rows[i].mode;
+		world_start(&w);
+		for (unsigned k = 0; k < rows[i].n; k++)
+			assert_string_equal(lane_of_next(&w, rows[i].class,
+						rows[i].blame),
+			    "ip-a/yahoo");
+		lane = world_lane(&w, "ip-a/yahoo");
+		assert_true(lane.is_suspended);
+		assert_string_equal(lane_of_next(&w, CLASS_OK, BLAME_NOBODY),
+		    rows[i].meanwhile);
+		w.now_us = lane.suspended_until_us + 1;
+		assert_string_equal(lane_of_next(&w, CLASS_OK, BLAME_NOBODY),
+		    "ip-a/yahoo");
+		world_end(&w);
+	}
+}
+
 int
 main(void)
 {
@@ -132,6 +219,7 @@ main(void)
 		cmocka_unit_test(test_no_pause_while_mail_gets_through),
 		cmocka_unit_test(test_pause_when_slower_is_no_help),
 		cmocka_unit_test(test_pause_of_own_rule),
+		cmocka_unit_test(test_a_suspended_lane_holds_or_overflows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
