@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "conf/base/xalloc.h"
+#include "scheduler/gate_lease.h"
 #include "scheduler/lane_adapt.h"
 #include "scheduler/sender.h"
 
@@ -122,6 +123,8 @@ flow_refresh(struct sched *s, struct flow *f)
 	    f->queue != NULL && f->lane != NULL && opens_us <= s->now_us;
 
 	f->shut_by = gate;
+	if (gate == GATE_LEASE && f->queue != NULL)
+		gates_lease_flow(f);
 	wait_shut(s, f, opens_us);
 
 	if (wants && !f->is_active)

@@ -28,6 +28,7 @@ static const char *const names[GATE_COUNT] = {
 	[GATE_SENDER] = "sender",
 	[GATE_LIST_HEALTH] = "list-health",
 	[GATE_CREDIT] = "credit",
+	[GATE_LEASE] = "lease",
 };
 
 const char *

@@ -16,6 +16,7 @@
 #include "conf/base/units.h"
 #include "scheduler/gate_adapt.h"
 #include "scheduler/gate_credit.h"
+#include "scheduler/gate_lease.h"
 #include "scheduler/gate_plan.h"
 #include "scheduler/lane_adapt.h"
 
@@ -598,6 +599,36 @@ const struct gate_row gate_rows[] = {
 	    .when = retry_when,
 	    .since = retry_since,
 	    .say = retry_say,
+	},
+	{
+	    .gate = GATE_LEASE,
+	    .scope = SCOPE_LEASE,
+	    .when = lane_lease_when,
+	    .since = lease_since,
+	    .room = lane_lease_room,
+	    .charge = lane_lease_charge,
+	    .give_back = lane_lease_give_back,
+	    .say = lane_lease_say,
+	},
+	{
+	    .gate = GATE_LEASE,
+	    .scope = SCOPE_LEASE,
+	    .when = total_lease_when,
+	    .since = lease_since,
+	    .room = total_lease_room,
+	    .charge = total_lease_charge,
+	    .give_back = total_lease_give_back,
+	    .say = total_lease_say,
+	},
+	{
+	    .gate = GATE_LEASE,
+	    .scope = SCOPE_FLOW,
+	    .when = domain_lease_when,
+	    .since = lease_since,
+	    .room = domain_lease_room,
+	    .charge = domain_lease_charge,
+	    .give_back = domain_lease_give_back,
+	    .say = domain_lease_say,
 	},
 };
 const size_t n_gate_rows = sizeof(gate_rows) / sizeof(gate_rows[0]);

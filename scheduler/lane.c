@@ -18,6 +18,7 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/leases.h"
 #include "scheduler/quotas.h"
 
 /* How long an unused site's lane is kept: so long that an operator sees it,
@@ -161,6 +162,7 @@ lane_limit(struct sched *s, struct lane *l)
 		    l->limits.burst, s->now_us);
 	lane_adapt_configure(s, l);
 	lane_limit_depth(s, l);
+	lease_bind_lane(s, l);
 	lane_wake(s, l);
 }
 
@@ -239,6 +241,7 @@ lane_free(struct sched *s, struct lane *l)
 	l->route->n_lanes--;
 	s->n_lanes--;
 	lane_adapt_free(s, l);
+	lease_unbind_lane(s, l);
 	quotas_release(s, l->quota);
 	bucket_set_fini(&l->buckets);
 	free(l->stats.last_refusal);

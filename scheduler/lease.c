@@ -85,6 +85,12 @@ find(struct lease_item *items, unsigned n, int64_t window_us)
 	return NULL;
 }
 
+static int64_t
+part(int64_t amount, unsigned n_nodes)
+{
+	return amount / n_nodes > 1 ? amount / n_nodes : 1;
+}
+
 static struct lease_item
 item_make(struct lease *l, const struct rate *r)
 {
@@ -104,6 +110,8 @@ item_make(struct lease *l, const struct rate *r)
 		item.used = xcalloc(1, sizeof(*item.used));
 		item.held = 0;
 	}
+	if (l->mode == LEASE_LOOSE && item.kind == LEASE_SHORT)
+		item.held = part(item.limit, l->n_nodes);
 	if (item.held > item.limit)
 		item.held = item.limit;
 	return item;
@@ -262,12 +270,6 @@ pace_charge(struct lease_item *it, int64_t n, int64_t now_us)
 }
 
 /* ---- without Redis ---- */
-
-static int64_t
-part(int64_t amount, unsigned n_nodes)
-{
-	return amount / n_nodes > 1 ? amount / n_nodes : 1;
-}
 
 static int64_t
 loose_refill(const struct lease *l, const struct lease_item *it)
@@ -590,6 +592,7 @@ item_ask(struct lease *l, struct lease_item *it, int64_t want, int64_t now_us,
 		out->have = at_least(it->charged, 0);
 		out->hold = keep;
 		out->seen = it->total;
+		it->told = out->have;
 	}
 	if (it->kind != LEASE_SHORT && l->mode == LEASE_GRANTED)
 		it->held = keep;
@@ -659,6 +662,7 @@ lease_answer(struct lease *l, const struct lease_answer *a, int64_t now_us)
 		if (it->kind == LEASE_DAY) {
 			it->total = a->items[i].total;
 			it->sent = a->items[i].sent;
+			it->others = at_least(it->sent - it->told, 0);
 		}
 		if (a->items[i].more_ms > 0 &&
 		    a->sent_us + a->items[i].more_ms * 1000 > l->more_us)

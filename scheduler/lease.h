@@ -51,6 +51,8 @@ struct lease_item {
 	__int128 loose;
 	/* DAY: */
 	int64_t charged; /* by this node, as last told */
+	int64_t told;	 /* likewise, when last asked */
+	int64_t others;	 /* by the other nodes, as last heard */
 	int64_t total;	 /* granted to anybody, as far as known */
 	int64_t sent;	 /* likewise, of that */
 };

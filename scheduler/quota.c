@@ -33,6 +33,7 @@ void
 quota_fini(struct quota *q)
 {
 	ledger_fini(&q->ledger);
+	ledger_fini(&q->others);
 	free(q->plan_name);
 	free(q->name);
 }
@@ -73,6 +74,7 @@ quota_configure(struct quota *q, const struct conf_plan *plan,
 		    zone);
 		q->warmup.on_change = on_change;
 		q->warmup.arg = arg;
+		q->warmup.others = &q->others;
 	} else {
 		plan_changed(q, plan, schedule, zone);
 	}
@@ -152,6 +154,33 @@ static int64_t
 charged(const struct quota *q)
 {
 	return ledger_get(&q->ledger, q->day, LEDGER_CHARGED);
+}
+
+/* By other nodes as well. */
+static int64_t
+charged_by_all(const struct quota *q)
+{
+	return charged(q) + ledger_get(&q->others, q->day, LEDGER_CHARGED);
+}
+
+int64_t
+quota_limit(const struct quota *q)
+{
+	return limit_of(q);
+}
+
+void
+quota_hear(struct quota *q, int64_t day, int64_t n)
+{
+	ledger_set(&q->others, day, LEDGER_CHARGED, n);
+}
+
+bool
+quota_is_today(struct quota *q, int64_t left_utc_us)
+{
+	int64_t begin_us = has_begun(q) ? q->warmup.begin_us : q->begin_us;
+
+	return left_utc_us >= begin_us;
 }
 
 /* A half per cent, but in the short days of a rehearsal what leaves while a
@@ -322,7 +351,7 @@ quota_ask_guard(struct quota *q, bool has_mail, int64_t utc_us)
 	left = guard_cap(q, utc_us);
 	if (left == INT64_MAX)
 		return open_permit(utc_us);
-	left -= charged(q);
+	left -= charged_by_all(q);
 	if (left <= 0)
 		return (struct quota_permit){ .hold = QUOTA_GUARD,
 			.utc_us = q->end_us };
@@ -341,7 +370,7 @@ would_hold(struct quota *q, int64_t n, int64_t utc_us)
 			return true;
 	}
 	return q->guard != NULL && q->guard->mode == MODE_SHADOW &&
-	    guard_cap(q, utc_us) < charged(q) + n;
+	    guard_cap(q, utc_us) < charged_by_all(q) + n;
 }
 
 void
@@ -382,7 +411,7 @@ quota_left(const struct quota *q)
 		left = warmup_left(&q->warmup);
 	if (!is_shadow_guard(q) && q->cap_day == q->day &&
 	    q->cap != INT64_MAX) {
-		n = q->cap - charged(q);
+		n = q->cap - charged_by_all(q);
 		if (n < left)
 			left = n > 0 ? n : 0;
 	}

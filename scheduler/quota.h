@@ -24,6 +24,7 @@ struct quota {
 	enum quota_kind kind;
 	char *name; /* "ip-a/gmail", "ip-a", "news.example.com/gmail" */
 	struct ledger ledger;
+	struct ledger others; /* what other nodes tell of the same days */
 	bool has_plan;
 	char *plan_name; /* that the state is of; NULL = none yet */
 	struct warmup warmup;
@@ -86,6 +87,12 @@ void quota_note(struct quota *q, enum ledger_fact fact, int64_t n,
     int64_t utc_us);
 
 int64_t quota_left(const struct quota *q);   /* today, by plan and guard */
+/* What the day's charge may reach, as of the last tick; INT64_MAX. */
+int64_t quota_limit(const struct quota *q);
+/* Other nodes have charged so much to that day. */
+void quota_hear(struct quota *q, int64_t day, int64_t charged);
+/* Does what left then count to the day that it is now? */
+bool quota_is_today(struct quota *q, int64_t left_utc_us);
 bool quota_is_shadow(const struct quota *q); /* its plan */
 
 /* ---- stored ---- */

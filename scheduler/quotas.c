@@ -14,6 +14,7 @@
 
 #include "conf/base/xalloc.h"
 #include "scheduler/lane_adapt.h"
+#include "scheduler/leases.h"
 #include "scheduler/sender.h"
 
 static const char *const kinds[] = {
@@ -333,6 +334,7 @@ quotas_drop(struct sched *s, struct quota_entry *e)
 	if (e->ticket != 0)
 		DL_DELETE2(s->saving_quotas, e, saving_prev, saving_next);
 	sched_timer_set(s, &e->timer, INT64_MAX);
+	lease_unbind_quota(s, e);
 	HASH_DEL(s->quotas, e);
 	entry_free(e);
 }

@@ -26,6 +26,7 @@ struct quota_entry {
 	/* What a commit is taking; in s->saving_quotas while ticket != 0. */
 	struct quota_entry *saving_prev, *saving_next;
 	int64_t saving_day, saving; /* the reservation in it */
+	struct lease_entry *lease;  /* leases.c; never of a lane's */
 	uint64_t ticket;
 };
 

@@ -17,7 +17,9 @@
 #include <stdlib.h>
 
 #include "conf/base/xalloc.h"
+#include "scheduler/gate_lease.h"
 #include "scheduler/lane_store.h"
+#include "scheduler/leases.h"
 #include "scheduler/plan_learn.h"
 #include "scheduler/retry.h"
 #include "scheduler/sender.h"
@@ -67,6 +69,7 @@ sched_free(struct sched *s)
 	if (s == NULL)
 		return;
 	flows_free(s);
+	leases_free(s);
 	lanes_each_of(s, free_lane, NULL);
 	names_free(s);
 	senders_free(s);
@@ -379,6 +382,13 @@ lane_try(struct sched *s, struct lane *l, struct plan *plan_out)
 		    due_us == INT64_MAX ? LANE_BLOCKED : LANE_TIMED, gate,
 		    due_us);
 		overflow(s, l, &ask);
+		return false;
+	}
+	due_us = gates_lease(&ask);
+	if (due_us > s->now_us) {
+		lane_enter(s, l,
+		    due_us == INT64_MAX ? LANE_BLOCKED : LANE_TIMED, GATE_LEASE,
+		    due_us);
 		return false;
 	}
 	dispatch(s, f, &ask, plan_out);

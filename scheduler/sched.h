@@ -103,8 +103,9 @@ enum gate {
 	GATE_SENDER,	  /* the sender domain is paused */
 	GATE_LIST_HEALTH, /* the stream's list is too dirty */
 	GATE_CREDIT,	  /* enough lies in the MTA's queue */
+	GATE_LEASE,	  /* shared limits: others have it, or Redis is gone */
 };
-#define GATE_COUNT 15
+#define GATE_COUNT 16
 const char *gate_name(enum gate g);
 
 struct plan {

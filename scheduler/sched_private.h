@@ -25,6 +25,7 @@
 #include "scheduler/delivery.h"
 #include "scheduler/list_health.h"
 #include "scheduler/sched.h"
+#include "scheduler/sched_cluster.h"
 #include "scheduler/share.h"
 
 struct pause;
@@ -33,6 +34,7 @@ struct lane_adapt;
 struct route_adapt;
 struct change;
 struct quota_entry;
+struct lease_entry;
 struct sender;
 struct sender_gate;
 struct forgotten;
@@ -173,6 +175,7 @@ struct lane {
 	int64_t used_us;	   /* last sent or answered */
 	struct lane_adapt *adapt;  /* never NULL */
 	struct quota_entry *quota; /* never NULL */
+	struct lease_entry *lease; /* NULL: its limits aren't shared */
 	struct lane_stats stats;
 	struct {
 		int64_t n_out;	    /* recipients: in flight, or handed over */
@@ -247,6 +250,15 @@ struct sched {
 	struct lane_adapt *dirty_lanes; /* to be saved: lane_store.c */
 	struct forgotten *forgotten;
 	bool is_operator_dirty;
+	struct {
+		enum cluster_grants grants;
+		int64_t period_us;
+		unsigned n_nodes;
+		bool is_leaving;
+		struct heap calls; /* leases, by when they are asked for */
+		struct lease_entry *entries;
+		struct lease_totals totals;
+	} cluster;
 	uint64_t n_queued, n_deferred, n_in_flight, n_recipients, n_lanes;
 };
 
@@ -329,8 +341,8 @@ enum gate_scope {
 	SCOPE_LANE = 2,	    /* holds a lane */
 	SCOPE_FLOW = 4,	    /* holds one flow */
 	SCOPE_DELIVERY = 8, /* holds one delivery */
+	SCOPE_LEASE = 16,   /* holds a lane; asked when all else is open */
 };
-#define SCOPE_ALL 15u
 
 /* May n recipients of this flow leave by this lane? */
 struct gate_ask {

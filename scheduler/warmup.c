@@ -73,11 +73,21 @@ warmup_restage(struct warmup *w, int64_t volume)
 /* ---- may one leave? ---- */
 
 int64_t
-warmup_charged(const struct warmup *w)
+warmup_charged_here(const struct warmup *w)
 {
 	return w->st.day == WARMUP_NO_DAY
 	    ? 0
 	    : ledger_get(w->ledger, w->st.day, LEDGER_CHARGED);
+}
+
+int64_t
+warmup_charged(const struct warmup *w)
+{
+	int64_t others = w->others != NULL && w->st.day != WARMUP_NO_DAY
+	    ? ledger_get(w->others, w->st.day, LEDGER_CHARGED)
+	    : 0;
+
+	return warmup_charged_here(w) + others;
 }
 
 int64_t

@@ -68,6 +68,7 @@ struct warmup {
 	const struct conf_plan *plan;
 	const struct conf_schedule *schedule;
 	struct ledger *ledger;
+	const struct ledger *others; /* other nodes' share; NULL = none */
 	void (*on_change)(const struct warmup_change *change, void *arg);
 	void *arg;
 	/* its own: */
@@ -118,7 +119,7 @@ void warmup_give_back(struct warmup *w, int64_t day, int64_t n);
 /* Facts were added to the day it is on: does it stop for today? */
 void warmup_watch(struct warmup *w, int64_t utc_us);
 
-int64_t warmup_charged(const struct warmup *w); /* today */
+int64_t warmup_charged(const struct warmup *w); /* today, by all nodes */
 int64_t warmup_left(const struct warmup *w);	/* today; INT64_MAX */
 /* What the stage of a day `n_days` from now would allow if all goes well. */
 int64_t warmup_outlook(const struct warmup *w, int64_t n_days);

@@ -153,7 +153,7 @@ begin(struct warmup *w, int64_t utc_us)
 static void
 recount(struct warmup *w, int64_t utc_us)
 {
-	int64_t charged = warmup_charged(w);
+	int64_t charged = warmup_charged_here(w);
 
 	ledger_fini(w->ledger);
 	w->st.epoch_utc_us = w->calendar.epoch_utc_us = utc_us;
@@ -249,7 +249,7 @@ rename_day(struct warmup *w, int64_t day)
 static void
 back(struct warmup *w, int64_t day)
 {
-	int64_t charged = warmup_charged(w);
+	int64_t charged = warmup_charged_here(w);
 
 	/* A day that its successors were lived before isn't granted: it has
 	 * what is left of the one we come from. */

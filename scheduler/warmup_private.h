@@ -14,6 +14,8 @@ void warmup_record(struct warmup *w);
 bool warmup_is_before_start(const struct warmup *w);
 /* The day it is on is over, and so are those before `day`, without mail. */
 void warmup_judge(struct warmup *w, int64_t day, int64_t utc_us);
+/* Charged today by this node alone. */
+int64_t warmup_charged_here(const struct warmup *w);
 /* When the next day's window opens. */
 int64_t warmup_next_open(const struct warmup *w);
 
