@@ -97,6 +97,14 @@ $(B)/gen/www.inc: $(WWW)
 		$(C_STRING) $$f; echo ') },'; done > $@
 $(B)/obj/daemon/http_www.o: $(B)/gen/www.inc
 
+# What runs inside Redis: rows of name and string.
+LUA := $(sort $(wildcard daemon/cluster/*.lua))
+$(B)/gen/cluster.inc: $(LUA)
+	@mkdir -p $(@D)
+	for f in $(LUA); do printf '{ "%s",\n' "$$(basename $$f .lua)"; \
+		$(C_STRING) $$f; echo '},'; done > $@
+$(B)/obj/daemon/cluster.o: $(B)/gen/cluster.inc
+
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -181,6 +181,7 @@ end_turn(struct governor *g)
 	atomic_store(&g->shared.wants_events, event_log_is_wanted(g->events));
 	if (g->wants_plan)
 		governor_plan(g);
+	cluster_turn(g->cluster);
 	governor_keep_state(g);
 	governor_tell_changes(g);
 	event_log_flush(g->events);
@@ -212,6 +213,24 @@ governor_wake(struct governor *g)
 	g->timer_due_us = 1; /* not a time that a plan gives */
 	g->saved_us = 0;     /* the operator's word is kept at once */
 	event_add(g->plan_timer, &now);
+}
+
+void
+governor_plan_soon(struct governor *g)
+{
+	struct timeval now = { 0 };
+
+	g->wants_plan = true;
+	if (g->timer_due_us == 1)
+		return;
+	g->timer_due_us = 1;
+	event_add(g->plan_timer, &now);
+}
+
+struct cluster *
+governor_cluster(struct governor *g)
+{
+	return g->cluster;
 }
 
 /* ---- reload ---- */
@@ -459,7 +478,9 @@ make_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	g->shared.suppressions = suppression_list_new(err_out);
 	if (g->shared.suppressions == NULL)
 		return -1;
-	return 0;
+	if (conf->cluster.is_given)
+		g->cluster = cluster_new(g, err_out);
+	return conf->cluster.is_given && g->cluster == NULL ? -1 : 0;
 }
 
 static int
@@ -477,15 +498,8 @@ make_workers(struct governor *g, struct err *err_out)
 struct governor *
 governor_new(const struct conf *conf, struct err *err_out)
 {
-	struct governor *g;
+	struct governor *g = xcalloc(1, sizeof(*g));
 
-	if (conf->cluster.is_given) {
-		err_set(err_out,
-		    "cluster: this version shares no limits yet; each relay "
-		    "would send at all of them");
-		return NULL;
-	}
-	g = xcalloc(1, sizeof(*g));
 	g->n_workers = conf->daemon.workers;
 	g->started_utc_us = clock_utc_us();
 	pthread_mutex_init(&g->rt_lock, NULL);
@@ -545,6 +559,7 @@ stop(struct governor *g)
 	governor_logs_stop(g);
 	mailbox_drain(g->mailbox);
 	governor_last_save(g);
+	cluster_leave(g->cluster);
 	spool_stop(g->spool);
 	auth_free(g->auth);
 	g->auth = NULL;
@@ -579,6 +594,7 @@ governor_free(struct governor *g)
 		return;
 	http_free(g->http);
 	admin_free(g->admin);
+	cluster_free(g->cluster);
 	governor_reports_close(g);
 	governor_lists_close(g);
 	governor_logs_close(g);

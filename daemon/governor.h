@@ -54,6 +54,12 @@ void governor_log_alerts_each(const struct governor *g,
 
 /* The scheduler was changed: plan again in this turn. */
 void governor_wake(struct governor *g);
+/* Likewise, with nothing that has to be kept at once. */
+void governor_plan_soon(struct governor *g);
+
+/* NULL: this node is alone. */
+struct cluster;
+struct cluster *governor_cluster(struct governor *g);
 
 /* Takes all recipients of a queued delivery out: bounced (with a DSN that
  * gives `reply`) or dropped without a word. False: unknown or in flight. */

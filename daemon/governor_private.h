@@ -7,6 +7,7 @@
 #include "conf/base/address.h"
 #include "conf/base/zone.h"
 #include "daemon/admin.h"
+#include "daemon/cluster.h"
 #include "daemon/governor.h"
 #include "daemon/history.h"
 #include "daemon/http.h"
@@ -46,6 +47,7 @@ struct governor {
 	struct governor_lists *lists;
 	struct governor_reports *reports;
 	struct governor_logs *logs;
+	struct cluster *cluster; /* NULL: limits aren't shared */
 	struct event *plan_timer;
 	struct event *drain_timer;
 	struct event *signals[4];

@@ -320,8 +320,11 @@ lease_loosen(struct lease *l, unsigned n_nodes, int64_t now_us)
 		return;
 	l->mode = n_nodes > 0 ? LEASE_LOOSE : LEASE_GRANTED;
 	l->n_nodes = n_nodes > 0 ? n_nodes : 1;
-	l->ends_us = NEVER;
 	l->is_asking = false;
+	/* Our part goes on until it is answered what we are granted. */
+	l->ends_us = n_nodes > 0 ? NEVER : now_us + l->period_us / 4;
+	if (n_nodes == 0)
+		return;
 	for (unsigned i = 0; i < l->n; i++) {
 		struct lease_item *it = &l->items[i];
 
@@ -329,9 +332,8 @@ lease_loosen(struct lease *l, unsigned n_nodes, int64_t now_us)
 			continue;
 		/* A long window begins with nothing: what there was may have
 		 * been granted to others. */
-		it->held = n_nodes > 0 && it->kind == LEASE_SHORT
-		    ? part(it->limit, n_nodes)
-		    : 0;
+		it->held =
+		    it->kind == LEASE_SHORT ? part(it->limit, n_nodes) : 0;
 		it->loose = 0;
 		it->loose_us = now_us;
 	}
@@ -357,6 +359,9 @@ item_when(struct lease *l, struct lease_item *it, int64_t n, int64_t now_us)
 	if (it->kind != LEASE_SHORT)
 		return it->held >= n ? now_us : INT64_MAX;
 	when_us = slices_when(it, n, now_us);
+	/* The last window may hold a whole limit, sent by others. */
+	if (l->mode == LEASE_LOOSE && when_us < it->loose_us + it->window_us)
+		when_us = it->loose_us + it->window_us;
 	pace_us = it->pace_us - pace_slack(l, it);
 	return when_us > pace_us ? when_us : pace_us;
 }
@@ -384,6 +389,8 @@ item_room(struct lease *l, struct lease_item *it, int64_t now_us)
 		loose_turn(l, it, now_us);
 	if (it->kind != LEASE_SHORT)
 		return it->held;
+	if (l->mode == LEASE_LOOSE && now_us < it->loose_us + it->window_us)
+		return 0;
 	slices_turn(it, now_us);
 	return it->held > it->used->sum ? it->held - it->used->sum : 0;
 }

@@ -390,6 +390,12 @@ sched_cluster(struct sched *s, enum cluster_grants grants, int64_t period_us,
 	}
 }
 
+void
+sched_cluster_nodes(struct sched *s, unsigned n_nodes)
+{
+	s->cluster.n_nodes = n_nodes > 0 ? n_nodes : 1;
+}
+
 /* ---- sight ---- */
 
 static void

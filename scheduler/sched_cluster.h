@@ -29,6 +29,9 @@ enum cluster_grants {
 void sched_cluster(struct sched *s, enum cluster_grants grants,
     int64_t period_us, unsigned n_nodes, int64_t now_us);
 
+/* So many share the limits now. */
+void sched_cluster_nodes(struct sched *s, unsigned n_nodes);
+
 /* When the next call is to be made; INT64_MAX: none is wanted. */
 int64_t sched_lease_due(const struct sched *s);
 /*

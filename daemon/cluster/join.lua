@@ -5,7 +5,8 @@
 --
 -- KEYS: the cluster's nodes; its generation; what it has learned.
 -- ARGV: scheme, now_ms ("" = Redis' clock), node, incarnation, version,
---   started_ms, n_leases, alive_ms, run_id ("" = not told), leaves ("1").
+--   started_ms, n_leases, alive_ms, run_id ("" = not told), leaves ("1"),
+--   lost_ms (nodes sent by themselves, and come back within this time; 0).
 --
 -- Answers {"OK", now, generation, born, revision, then six for each node:
 -- name, seen_ms, version, scheme, started_ms, n_leases}. Or {"SCHEME",
@@ -32,9 +33,12 @@ local gen = redis.call('HMGET', KEYS[2], 'scheme', 'born', 'id', 'run')
 if gen[1] and tonumber(gen[1]) ~= SCHEME then
 	return {'SCHEME', tonumber(gen[1])}
 end
-if not gen[2] or (ARGV[9] ~= '' and gen[4] and gen[4] ~= ARGV[9]) then
+local lost_ms = tonumber(ARGV[11])
+if not gen[2] or lost_ms > 0 or
+    (ARGV[9] ~= '' and gen[4] and gen[4] ~= ARGV[9]) then
 	gen[2], gen[3] = now, me .. ' ' .. now
-	redis.call('HSET', KEYS[2], 'scheme', SCHEME, 'born', now, 'id', gen[3])
+	redis.call('HSET', KEYS[2], 'scheme', SCHEME, 'born', now, 'id', gen[3],
+	    'wait', lost_ms)
 end
 if ARGV[9] ~= '' then redis.call('HSET', KEYS[2], 'run', ARGV[9]) end
 

@@ -46,14 +46,15 @@ local lease_ms, ttl_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
 local me, inc, seq = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
 
 -- The cluster's generation.
-local gen = redis.call('HMGET', KEYS[2], 'scheme', 'born')
+local gen = redis.call('HMGET', KEYS[2], 'scheme', 'born', 'wait')
 if gen[1] and tonumber(gen[1]) ~= SCHEME then
 	return {'SCHEME', tonumber(gen[1])}
 end
 if not gen[2] then
 	gen[2] = now
 	redis.call('HSET', KEYS[2], 'scheme', SCHEME, 'born', now, 'id',
-	    me .. ' ' .. now)
+	    me .. ' ' .. now, 'wait', 0)
+	gen[3] = 0
 end
 local born = tonumber(gen[2])
 if born > now then -- the clock went back
@@ -162,7 +163,7 @@ local function charged(rec, name, window)
 end
 
 local function is_recovering(span)
-	return now < born + span
+	return now < born + (tonumber(gen[3] or 0)) + span
 end
 
 local function short(id, limit, have, want)

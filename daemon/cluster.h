@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_CLUSTER_H
+#define FLYBALL_CLUSTER_H
+
+#include "daemon/cluster_view.h"
+#include "daemon/governor.h"
+
+/*
+ * This node among those that share limits through one Redis: carries leases
+ * between the scheduler and daemon/cluster/lease.lua, says that it is here, and
+ * decides what holds when Redis doesn't answer. Made where `cluster` is
+ * configured only. All functions are for the governor's thread.
+ */
+struct cluster *cluster_new(struct governor *g, struct err *err_out);
+/* The scheduler is gone by then, or knows no cluster any more. NULL is fine. */
+void cluster_free(struct cluster *c);
+
+/* At the end of the governor's turn: what has become due is asked for. */
+void cluster_turn(struct cluster *c);
+/* Nothing leaves any more: gives back what is held, as far as one write to
+ * the socket goes; nobody waits for answers. */
+void cluster_leave(struct cluster *c);
+
+/* What is wrong, in words; NULL = nothing. */
+const char *cluster_trouble(const struct cluster *c);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+#ifndef FLYBALL_CLUSTER_PRIVATE_H
+#define FLYBALL_CLUSTER_PRIVATE_H
+
+#include "daemon/cluster.h"
+#include "scheduler/sched_cluster.h"
+
+/* What the files of the cluster share; included by them only. */
+
+/* Of keys and scripts. Nodes of another one don't touch what ours wrote. */
+#define CLUSTER_SCHEME	  1
+#define CLUSTER_NODES_MAX 1024
+#define CLUSTER_WHY_SIZE  256
+
+struct cluster_node {
+	char *name, *version;
+	int64_t scheme, seen_ms, started_ms, n_leases;
+};
+
+struct cluster {
+	struct governor *g;
+	struct sched *sched;
+	const struct conf_cluster *conf; /* of ref */
+	const struct conf *ref;
+	struct redis_link *link;
+	struct redis_script *lease, *join;
+	char *key_generation, *key_nodes, *key_lessons;
+	struct event *due;  /* the next lease */
+	struct event *beat; /* once a second */
+	int64_t due_us;	    /* when `due` fires; INT64_MAX: it doesn't */
+	int64_t incarnation;
+
+	enum cluster_mode mode;
+	int64_t mode_since_utc_us;
+	char why[CLUSTER_WHY_SIZE];
+	bool is_joined; /* since the link came up */
+	bool is_lost;	/* others may have granted what we took by ourselves */
+	bool is_leaving;
+	int64_t heard_us; /* the last call that was answered left then */
+	char *generation;
+	int64_t clock_offset_us;
+
+	struct cluster_node *nodes;
+	size_t n_nodes;
+	unsigned n_alive;
+	uint64_t n_lease_calls, n_losses, n_lessons_sent, n_lessons_heard;
+	unsigned n_leases;	    /* as last counted */
+	struct cluster_call *calls; /* leases under way */
+};
+
+/* ---- cluster.c ---- */
+/* Redis answered a call that left then. */
+void cluster_heard(struct cluster *c, int64_t sent_us);
+/* It answers, but not with what we can use. */
+void cluster_refuse(struct cluster *c, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* A call failed; says why if we should come to be without Redis. */
+void cluster_failed(struct cluster *c, const struct redis_answer *a);
+char *cluster_key(const struct cluster *c, const char *name);
+
+/* ---- cluster_lease.c ---- */
+/* Makes the calls that are due. */
+void cluster_ask(struct cluster *c, int64_t now_us);
+void cluster_forget_calls(struct cluster *c);
+
+/* ---- arguments of a call ---- */
+#define CLUSTER_ARGS_MAX (16 + 6 * LEASE_ITEMS_MAX)
+struct cluster_args {
+	struct redis_bytes v[CLUSTER_ARGS_MAX];
+	size_t n;
+	char numbers[CLUSTER_ARGS_MAX][24];
+};
+void cluster_arg_str(struct cluster_args *a, const char *text);
+void cluster_arg_int(struct cluster_args *a, int64_t n);
+
+/* Of an array in an answer; 0 where there is no such number. */
+int64_t cluster_reply_int(const struct redisReply *r, size_t i);
+const char *cluster_reply_str(const struct redisReply *r, size_t i);
+
+#endif
