@@ -124,6 +124,9 @@ show_alerts(struct command *c, const struct spool_stats *st)
 	sched_routes_each(governor_sched(c->g), alert_route, c);
 	alert_troubles(c);
 	governor_log_alerts_each(c->g, alert_log, c);
+	if (cluster_trouble(governor_cluster(c->g)) != NULL)
+		add_alert(c, "cluster", "limits aren't shared: %s",
+		    cluster_trouble(governor_cluster(c->g)));
 	if (n_dropped > 0)
 		add_alert(c, "events",
 		    "%" PRIu64 " events could not be written to the event log",

@@ -240,6 +240,7 @@ const gates = {
 	"sender": "a paused sender domain",
 	"list-health": "the list's health",
 	"credit": "mail handed over whose end the log has not told",
+	"lease": "a limit that is shared with other nodes",
 };
 
 const gateText = (l) => gates[l.gate] || gates[l.gate.replace(/_/g, "-")] || l.gate;
