@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "conf/base/strbuf.h"
+#include "daemon/cluster.h"
 #include "daemon/selection.h"
 
 /* ---- alerts: what an operator should look at first ---- */

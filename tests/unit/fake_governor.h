@@ -56,6 +56,19 @@ governor_sched(struct governor *g)
 	return g->s;
 }
 
+struct cluster *
+governor_cluster(struct governor *g)
+{
+	(void)g;
+	return NULL; /* alone */
+}
+
+void
+governor_plan_soon(struct governor *g)
+{
+	g->n_wakes++;
+}
+
 const struct conf *
 governor_conf(const struct governor *g)
 {
