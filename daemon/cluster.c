@@ -74,8 +74,8 @@ tell_alert(struct cluster *c, const char *text)
 		return;
 	event_begin(log, "alert", clock_utc_us());
 	event_str(log, "alert", "cluster");
-	event_str(log, "mode", mode_names[c->mode]);
-	event_str(log, "text", text);
+	event_str(log, "state", mode_names[c->mode]);
+	event_str(log, "why", text);
 	event_end(log);
 }
 
@@ -413,10 +413,15 @@ static void
 on_beat(evutil_socket_t fd, short what, void *arg)
 {
 	struct cluster *c = arg;
+	int64_t now_us = clock_mono_us();
 
 	(void)fd;
 	(void)what;
-	check_loss(c, clock_mono_us());
+	/* We stood still ourselves: that says nothing of Redis. */
+	if (c->beat_us != 0 && now_us - c->beat_us > 2 * BEAT_US)
+		c->heard_us = now_us;
+	c->beat_us = now_us;
+	check_loss(c, now_us);
 	if (redis_link_is_up(c->link))
 		join(c);
 }

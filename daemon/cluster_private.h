@@ -37,6 +37,7 @@ struct cluster {
 	bool is_lost;	/* others may have granted what we took by ourselves */
 	bool is_leaving;
 	int64_t heard_us; /* the last call that was answered left then */
+	int64_t beat_us;  /* of the last beat */
 	char *generation;
 	int64_t clock_offset_us;
 
