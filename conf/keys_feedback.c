@@ -174,7 +174,10 @@ static const struct key feedback_keys[] = {
 	    .text = "A listener for DSNs (RFC 3464) and complaints (ARF, RFC "
 		    "5965): they are read, not relayed, and all other mail is "
 		    "refused. Messages get a header field X-Flyball-Trace "
-		    "then, by which they are known again." },
+		    "then, and an ENVID where they have none, by which they "
+		    "are known again. A report that brings neither back "
+		    "counts for the plan; it suppresses nobody and slows no "
+		    "lane, as anybody may have written it." },
 	{ "events", &type_bool,
 	    .offset = offsetof(struct conf_feedback, events),
 	    .initial = "false",

@@ -134,7 +134,7 @@ event_span(struct event_log *log, const char *name, struct span s)
 
 static void
 tell(struct governor *g, const struct handed *h, const struct mta_record *r,
-    const struct meaning *m)
+    const struct meaning *m, bool is_news)
 {
 	struct event_log *log = g->events;
 	char id[MESSAGE_ID_SIZE];
@@ -162,6 +162,8 @@ tell(struct governor *g, const struct handed *h, const struct mta_record *r,
 	event_span(log, "relay", r->relay);
 	if (r->kind == MTA_LOG_EXPIRED)
 		event_int(log, "recipients", h->n_left);
+	if (!is_news)
+		event_bool(log, "repeat", true);
 	event_end(log);
 }
 
@@ -230,9 +232,25 @@ n_released(struct governor *g, struct handed *h, const struct mta_record *r,
 	return 1;
 }
 
+/* A report may have told it before; an expired one's recipients aren't named. */
+static bool
+note_told(struct governor *g, const struct handed *h,
+    const struct mta_record *r)
+{
+	struct span to = r->orig_to.len > 0 ? r->orig_to : r->recipient;
+	char address[400];
+
+	if (r->kind == MTA_LOG_EXPIRED)
+		return governor_is_news(g, h->message, "expired", "*");
+	if (r->kind != MTA_LOG_BOUNCED)
+		return true;
+	return governor_is_news(g, h->message, "bounced",
+	    span_copy(to, address, sizeof(address)));
+}
+
 static void
 teach(struct governor *g, struct handed *h, const struct mta_record *r,
-    const struct meaning *m)
+    const struct meaning *m, bool is_news)
 {
 	struct evidence e = evidence_of(h);
 	struct verdict v = { .phase = r->phase,
@@ -247,7 +265,8 @@ teach(struct governor *g, struct handed *h, const struct mta_record *r,
 	v.n_failed = r->kind == MTA_LOG_BOUNCED;
 	if (r->kind == MTA_LOG_EXPIRED)
 		v.n_failed = h->n_left;
-	e.verdict = &v;
+	if (is_news)
+		e.verdict = &v;
 	e.is_retry = h->n_seen >= h->n_total && r->kind != MTA_LOG_EXPIRED &&
 	    r->kind != MTA_LOG_SOFT;
 	e.is_repeat = is_repeat(h, r, m) || r->kind == MTA_LOG_EXPIRED;
@@ -258,27 +277,29 @@ teach(struct governor *g, struct handed *h, const struct mta_record *r,
 	if (r->kind != MTA_LOG_SOFT)
 		h->n_seen++;
 	sched_evidence(g->sched, &e, clock_mono_us());
+	if (e.verdict != NULL && r->kind != MTA_LOG_SOFT)
+		governor_note_verdict(g, &e);
 }
 
 /* ---- the rest ---- */
 
-static void
-note(struct governor *g, const struct handed *h, const struct mta_record *r,
-    const struct meaning *m)
+void
+governor_note_verdict(struct governor *g, const struct evidence *e)
 {
-	struct history_answers a = { .reply = m->reply };
-	bool is_site = *h->site != '\0';
+	const struct verdict *v = e->verdict;
+	struct history_answers a = { .reply = v->reply,
+		.n_delivered = v->n_delivered,
+		.n_deferred = v->n_deferred,
+		.n_bounced = v->n_failed };
+	bool is_site = *e->site != '\0';
 	char lane[512];
 
-	a.n_delivered = r->kind == MTA_LOG_DELIVERED;
-	a.n_deferred = r->kind == MTA_LOG_DEFERRED;
-	a.n_bounced = r->kind == MTA_LOG_BOUNCED;
-	if (a.n_delivered)
+	if (a.n_delivered > 0)
 		a.reply = NULL;
 	else
-		a.n_refused[m->answer.class]++;
-	snprintf(lane, sizeof(lane), "%s/%s%s%s", h->route, h->provider,
-	    is_site ? ":" : "", h->site);
+		a.n_refused[v->class] += v->n_deferred + v->n_failed;
+	snprintf(lane, sizeof(lane), "%s/%s%s%s", e->route, e->provider,
+	    is_site ? ":" : "", e->site);
 	history_answered(g->history, lane, &a, clock_utc_us());
 	g->n_delivered += a.n_delivered;
 	g->n_deferred += a.n_deferred;
@@ -310,16 +331,16 @@ judge(struct governor *g, const struct mta_record *r, const struct meaning *m)
 static void
 on_answer(struct governor *g, struct handed *h, const struct mta_record *r)
 {
+	bool is_news = note_told(g, h, r);
 	struct meaning m;
 
 	classify(g, h, r, &m);
-	teach(g, h, r, &m);
+	teach(g, h, r, &m, is_news);
 	if (r->kind == MTA_LOG_SOFT) {
 		governor_handed_keep(g, h);
 		return;
 	}
-	tell(g, h, r, &m);
-	note(g, h, r, &m);
+	tell(g, h, r, &m, is_news);
 	if (r->kind != MTA_LOG_EXPIRED)
 		judge(g, r, &m);
 	if (r->kind == MTA_LOG_EXPIRED)

@@ -103,8 +103,8 @@ void governor_facts_kept(struct governor *g, struct spool_request *request);
 void governor_saved(struct governor *g, const struct letter *letter);
 
 /* governor_suppress.c: recipients that aren't written to any more. */
-/* What the results mean for the list; facts to be stored with them. */
-/* is_relayed: those that the next hop took aren't delivered yet. */
+/* What the results mean for the list; facts to be stored with them.
+ * is_relayed: those that the next hop took aren't delivered yet. */
 struct spool_fact *governor_judge_recipients(struct governor *g,
     const struct job *job, bool is_relayed);
 /* The same for one reply that came by another way. */
@@ -178,7 +178,16 @@ void governor_reports_close(struct governor *g);
 bool governor_reports_restore(struct governor *g, const void *key,
     size_t key_len, const void *value, size_t value_len);
 void governor_reports_restored(struct governor *g);
+/* governor_known.c: the mail that reports are about. */
 void governor_note_relayed(struct governor *g, const struct job *job);
+/* Is this outcome ("bounced", ...) of that recipient told for the first time?
+ * A log and a report may both tell it. Always true where no reports are read. */
+bool governor_is_news(struct governor *g, uint64_t message, const char *outcome,
+    const char *recipient);
+bool governor_was_told(const struct governor *g, uint64_t message,
+    const char *outcome, const char *recipient);
+/* governor_evidence.c: what came later, in the counts and the history. */
+void governor_note_verdict(struct governor *g, const struct evidence *e);
 void governor_report(struct governor *g, struct report_letter *letter_take);
 
 /* governor_changes.c */

@@ -1,38 +1,29 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * What reports do: a DSN's recipients become verdicts for the lane by which
- * they left, a complaint counts against that lane's plan and suppresses who
- * complained. The workers read them (sink/mail_report.c) and send them here.
+ * they left, as a line of that next hop's log would; a complaint counts against
+ * the lane's plan and suppresses who complained. The workers read them
+ * (sink/mail_report.c) and send them here; governor_known.c says which mail
+ * they are about. What isn't known again is told and nothing else.
  *
- * Anybody can write a report, so one counts only when it is about mail that
- * left here: it brings back our signed mark, or names a Message-ID, an ENVID
- * or a recipient that left lately. What isn't known again is told and nothing
- * else.
- *
- * The subtle rule: mark and Message-ID are known to whoever got the mail. They
- * say which lane it is about; an address is suppressed only if mail went to it.
+ * The subtle rule: anybody can write a report. What isn't proven counts as one
+ * fact a message: it suppresses nobody and slows nothing. And each outcome
+ * counts once, whether a log or a report tells it first.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "conf/base/clock.h"
-#include "conf/base/intern.h"
 #include "conf/base/xalloc.h"
-#include "daemon/governor_private.h"
-#include "daemon/relayed.h"
-#include "daemon/trace.h"
+#include "daemon/governor_known.h"
 #include "scheduler/blame.h"
+#include "scheduler/destination.h"
 
-#define KEY_FACT      "k trace"
-#define RELAYED_SLOTS (1u << 17) /* some 5 MB, where reports are read */
-
-struct governor_reports {
-	bool has_key;
-	struct relayed *relayed; /* NULL until reports are read */
-};
+#define SEC	 INT64_C(1000000)
+#define KEY_FACT "k trace"
+#define STALE_US (120 * SEC) /* it says how the lane was, not how it is */
 
 /* ---- life ---- */
 
@@ -80,128 +71,12 @@ governor_reports_restored(struct governor *g)
 	g->stale = fact;
 }
 
-/* ---- what left ---- */
-
-void
-governor_note_relayed(struct governor *g, const struct job *job)
-{
-	const struct transaction *t = &job->pool.transaction;
-	struct governor_reports *r = g->reports;
-	struct relayed_entry e = { .message = job->message };
-	bool has_left = false;
-
-	if (!g->rt->conf->feedback.reports.is_given)
-		return;
-	if (r->relayed == NULL)
-		r->relayed = relayed_new(RELAYED_SLOTS);
-	e.route = intern(job->route_name);
-	e.stream = intern(t->envelope->stream);
-	for (size_t i = 0; i < t->n_recipients; i++) {
-		if (t->results[i].fate != FATE_DELIVERED)
-			continue;
-		has_left = true;
-		relayed_add(r->relayed, RELAYED_RECIPIENT,
-		    t->recipients[i].address, &e);
-	}
-	if (has_left && job->message_id != NULL)
-		relayed_add(r->relayed, RELAYED_MESSAGE_ID, job->message_id,
-		    &e);
-	if (has_left && t->envelope->envid != NULL)
-		relayed_add(r->relayed, RELAYED_ENVID, t->envelope->envid, &e);
-}
-
-/* ---- known again ---- */
-
-struct found { /* what one recipient's report is about */
-	uint64_t message;
-	const char *route, *stream, *by;
-	const char *address;
-	bool is_addressee; /* the mail went to that address */
-	char provider[ADDRESS_DOMAIN_MAX + 1];
-	char site[ADDRESS_DOMAIN_MAX + 1];
-	char sender_domain[ADDRESS_DOMAIN_MAX + 1];
-};
-
-static bool
-take_entry(struct found *f, const struct relayed_entry *e, const char *by)
-{
-	if (e == NULL)
-		return false;
-	f->message = e->message;
-	f->route = e->route;
-	f->stream = e->stream;
-	f->by = by;
-	return true;
-}
-
-static bool
-find_message(struct governor *g, const struct mail_report *r,
-    const struct report_recipient *to, struct found *f)
-{
-	const struct relayed *relayed = g->reports->relayed;
-	struct trace trace;
-
-	if (trace_read(g->shared.trace_key, r->trace, &trace) == 0) {
-		f->message = trace.message;
-		f->route = intern(trace.route);
-		f->stream = intern(trace.stream);
-		f->by = "trace";
-		f->is_addressee |=
-		    trace_is_to(g->shared.trace_key, &trace, f->address);
-		return true;
-	}
-	if (relayed == NULL)
-		return false;
-	return take_entry(f, relayed_find(relayed, RELAYED_ENVID, r->envid),
-		   "envid") ||
-	    take_entry(f,
-		relayed_find(relayed, RELAYED_MESSAGE_ID, r->message_id),
-		"message-id") ||
-	    take_entry(f,
-		relayed_find(relayed, RELAYED_RECIPIENT, to->original),
-		"recipient") ||
-	    take_entry(f, relayed_find(relayed, RELAYED_RECIPIENT, to->final),
-		"recipient");
-}
-
-/* As its mail is sorted now: where it was then isn't kept. */
-static void
-place(struct governor *g, const char *address, struct found *f)
-{
-	char domain[ADDRESS_DOMAIN_MAX + 1];
-	const struct conf_provider *p;
-	struct mx_place at;
-
-	if (domain_normalise(address_domain(address), domain) < 0)
-		snprintf(domain, sizeof(domain), "invalid");
-	p = destination_by_domain(g->rt->index, domain);
-	governor_mx_place(g, p->name, p->is_other ? domain : "", &at);
-	snprintf(f->provider, sizeof(f->provider), "%s", at.provider);
-	snprintf(f->site, sizeof(f->site), "%s", at.site);
-}
-
-static bool
-find(struct governor *g, const struct mail_report *r,
-    const struct report_recipient *to, struct found *f)
-{
-	*f = (struct found){ .route = "", .stream = "", .by = "" };
-	f->address = *to->original != '\0' ? to->original : to->final;
-	if (domain_normalise(address_domain(r->mail_from), f->sender_domain) <
-	    0)
-		f->sender_domain[0] = '\0';
-	place(g, f->address, f);
-	f->is_addressee = g->reports->relayed != NULL &&
-	    relayed_find(g->reports->relayed, RELAYED_RECIPIENT, f->address) !=
-		NULL;
-	return find_message(g, r, to, f);
-}
-
 /* ---- events ---- */
 
 static void
 event_report(struct governor *g, const struct mail_report *r,
     const struct report_recipient *to, const struct found *f, const char *name,
-    const struct reply_answer *answer)
+    bool is_news, const struct reply_answer *answer)
 {
 	char id[MESSAGE_ID_SIZE];
 
@@ -212,9 +87,12 @@ event_report(struct governor *g, const struct mail_report *r,
 		event_str(g->events, "message",
 		    message_id_format(f->message, id));
 		event_str(g->events, "known_by", f->by);
-		event_str(g->events, "stream", f->stream);
-		event_str(g->events, "route", f->route);
+		event_str(g->events, "proof", f->proof);
+		event_str(g->events, "stream", *f->stream ? f->stream : NULL);
+		event_str(g->events, "route", *f->route ? f->route : NULL);
 	}
+	if (!is_news)
+		event_bool(g->events, "repeat", true);
 	event_str(g->events, "provider", f->provider);
 	event_str(g->events, "recipient", f->address);
 	event_str(g->events, "reporter", *r->reporter ? r->reporter : NULL);
@@ -244,10 +122,29 @@ suppress(struct governor *g, const struct mail_report *r, const struct found *f)
 		.added_utc_us = now_utc_us,
 		.expires_utc_us = now_utc_us + conf->ttl_us };
 
-	if (f->is_addressee && conf->action != SUPPRESSION_OFF &&
+	if (f->proof != NULL && conf->action != SUPPRESSION_OFF &&
 	    suppression_list_add(g->shared.suppressions, &entry, &g->stale))
 		governor_event_suppressed(g, &entry);
 	free(why);
+}
+
+static char *
+lane_name(const struct found *f)
+{
+	return f->site[0] != '\0'
+	    ? xasprintf("%s/%s:%s", f->route, f->provider, f->site)
+	    : xasprintf("%s/%s", f->route, f->provider);
+}
+
+/* For the first time? Whose name nobody vouches for speaks once a message:
+ * there is no end of names. */
+static bool
+is_news(struct governor *g, const struct found *f, const char *outcome)
+{
+	if (governor_was_told(g, f->message, "expired", "*"))
+		return false;
+	return governor_is_news(g, f->message, outcome,
+	    f->proof != NULL ? f->address : "?");
 }
 
 static void
@@ -255,17 +152,18 @@ complaint(struct governor *g, const struct mail_report *r,
     const struct report_recipient *to)
 {
 	struct found f;
+	bool news;
 	char *lane;
 
-	if (!find(g, r, to, &f)) {
-		event_report(g, r, to, &f, "unknown_report", NULL);
+	if (!governor_known(g, r, to, &f)) {
+		event_report(g, r, to, &f, "unknown_report", true, NULL);
 		return;
 	}
-	event_report(g, r, to, &f, "complained", NULL);
-	lane = f.site[0] != '\0'
-	    ? xasprintf("%s/%s:%s", f.route, f.provider, f.site)
-	    : xasprintf("%s/%s", f.route, f.provider);
-	sched_complaint(g->sched, lane, 1, clock_mono_us());
+	news = is_news(g, &f, "complained");
+	event_report(g, r, to, &f, "complained", news, NULL);
+	lane = lane_name(&f);
+	if (news && *f.route != '\0')
+		sched_complaint(g->sched, lane, 1, clock_mono_us());
 	suppress(g, r, &f);
 	log_info("complaint", LOG_STR("recipient", f.address),
 	    LOG_STR("lane", lane), LOG_STR("reporter", r->reporter));
@@ -287,6 +185,19 @@ code_of(const struct report_recipient *to)
 					   : 250;
 }
 
+/* By the host that said it, else by the address. */
+static const char *
+provider_of(struct governor *g, const struct report_recipient *to,
+    const struct found *f)
+{
+	char host[ADDRESS_DOMAIN_MAX + 1];
+	const struct conf_provider *p = NULL;
+
+	if (domain_normalise(to->remote, host) == 0)
+		p = destination_by_mx(g->rt->index, host);
+	return p != NULL ? p->name : f->provider;
+}
+
 static struct reply_answer
 classify(struct governor *g, const struct report_recipient *to,
     const struct found *f, char *text, size_t size)
@@ -295,18 +206,34 @@ classify(struct governor *g, const struct report_recipient *to,
 		.code = code_of(to),
 		.enhanced = to->status,
 		.text = text,
-		.provider = f->provider };
+		.provider = provider_of(g, to, f) };
 
 	snprintf(text, size, "%s",
 	    *to->diagnostic != '\0' ? to->diagnostic : to->status);
 	return reply_rules_ask(g->rt->rules, &fact);
 }
 
-/* Where the route's log is read, it told all of this to the lane before. */
+/*
+ * When the reply was given. A report that doesn't say so speaks of an attempt
+ * between the handing over and now: late, when that is long ago.
+ */
+static int64_t
+said_utc_us(const struct report_recipient *to, const struct found *f)
+{
+	int64_t now_us = clock_utc_us();
+
+	if (f->left_utc_us == 0)
+		return 0;
+	if (to->utc_us >= f->left_utc_us - SEC && to->utc_us <= now_us + SEC)
+		return to->utc_us;
+	return f->left_utc_us;
+}
+
 static void
 learn(struct governor *g, const struct report_recipient *to,
     const struct found *f, const struct reply_answer *answer, const char *text)
 {
+	int64_t now_us = clock_mono_us(), utc_us = clock_utc_us();
 	bool is_failed = to->action == ACTION_FAILED;
 	unsigned effects =
 	    blame_effects(answer->class, answer->blame, is_failed);
@@ -319,47 +246,63 @@ learn(struct governor *g, const struct report_recipient *to,
 		.reply = text,
 		.pause_us = answer->pause_us,
 		.n_dirty = (effects & EFFECT_DIRTY) != 0 };
-	/* It comes late, and once: facts for the plan, the list and the
-	 * sender, but no ground to change the lane's speed of today. */
 	struct evidence e = { .route = f->route,
 		.provider = f->provider,
 		.site = f->site,
 		.stream = f->stream,
 		.sender_domain = f->sender_domain,
-		.left_us = clock_mono_us(),
-		.is_stale = true,
+		.left_us = now_us,
+		.epoch = f->epoch,
 		.verdict = &v };
 
-	if (conf_route_log(g->rt->conf, f->route) == NULL)
-		sched_evidence(g->sched, &e, clock_mono_us());
+	/* Only what is new and proven says how fast the lane may be now. */
+	e.is_stale = f->proof == NULL || utc_us - said_utc_us(to, f) > STALE_US;
+	if (f->left_utc_us > 0)
+		e.left_us = now_us - utc_us + f->left_utc_us;
+	e.is_retry = !e.is_stale && utc_us - f->left_utc_us > STALE_US;
+	sched_evidence(g->sched, &e, now_us);
+	governor_note_verdict(g, &e);
+}
+
+/* Whoever reads the route's log hears of each deferral there. */
+static bool
+is_worth(struct governor *g, const struct report_recipient *to,
+    const struct found *f)
+{
+	return *f->route != '\0' &&
+	    (to->action == ACTION_FAILED ||
+		conf_route_log(g->rt->conf, f->route) == NULL);
 }
 
 static void
 status(struct governor *g, const struct mail_report *r,
     const struct report_recipient *to)
 {
+	bool is_failed = to->action == ACTION_FAILED, news;
+	const char *outcome = is_failed ? "bounced" : "deferred";
 	char text[2100];
 	struct reply_answer answer;
 	struct found f;
-	bool is_known = find(g, r, to, &f);
+	bool is_known = governor_known(g, r, to, &f);
 
-	if (to->action != ACTION_FAILED && to->action != ACTION_DELAYED) {
+	if (!is_failed && to->action != ACTION_DELAYED) {
 		event_report(g, r, to, &f,
 		    to->action == ACTION_DELIVERED ? "delivered" : "relayed",
-		    NULL);
+		    true, NULL);
 		return;
 	}
 	answer = classify(g, to, &f, text, sizeof(text));
 	if (!is_known) {
-		event_report(g, r, to, &f, "unknown_report", &answer);
+		event_report(g, r, to, &f, "unknown_report", true, &answer);
 		return;
 	}
-	event_report(g, r, to, &f,
-	    to->action == ACTION_FAILED ? "bounced" : "deferred", &answer);
-	learn(g, to, &f, &answer, text);
-	if (f.is_addressee)
-		governor_judge_answer(g, f.address, &answer,
-		    to->action == ACTION_FAILED, text, &g->stale);
+	news = is_news(g, &f, outcome);
+	event_report(g, r, to, &f, outcome, news, &answer);
+	if (news && is_worth(g, to, &f))
+		learn(g, to, &f, &answer, text);
+	if (news && f.proof != NULL)
+		governor_judge_answer(g, f.address, &answer, is_failed, text,
+		    &g->stale);
 }
 
 void

@@ -32,6 +32,7 @@ struct job {
 	char *route_name;
 	char *lane;
 	char *trace; /* the header field; NULL: none */
+	char *envid; /* our own, for want of another; NULL: none */
 	char
 	    *message_id; /* of the content, for reports; NULL: not looked for */
 	char *provider;	 /* as the scheduler says, which knows MX hosts */

@@ -60,7 +60,7 @@ hash_of(const struct relayed *r, enum relayed_key kind, const char *text)
 
 	copy[len++] = (char)kind;
 	for (; *text != '\0' && len < sizeof(copy); text++)
-		copy[len++] = kind == RELAYED_RECIPIENT
+		copy[len++] = kind == RELAYED_RECIPIENT || kind == RELAYED_TOLD
 		    ? (char)tolower((unsigned char)*text)
 		    : *text;
 	hash = siphash(r->key, copy, len);

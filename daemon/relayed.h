@@ -7,8 +7,8 @@
 
 /*
  * What left lately, in memory of a fixed size: by recipient, Message-ID or
- * ENVID, for reports that don't bring our mark back. The oldest is forgotten
- * first; a restart forgets all.
+ * ENVID, for reports that don't bring our mark back, and what was told of it.
+ * The oldest is forgotten first; a restart forgets all.
  */
 struct relayed;
 
@@ -16,9 +16,16 @@ struct relayed_entry {
 	uint64_t message;
 	const char *route; /* interned */
 	const char *stream;
+	int64_t left_utc_us;
+	uint32_t epoch; /* sched_epoch() then */
 };
 
-enum relayed_key { RELAYED_RECIPIENT, RELAYED_MESSAGE_ID, RELAYED_ENVID };
+enum relayed_key {
+	RELAYED_RECIPIENT,
+	RELAYED_MESSAGE_ID,
+	RELAYED_ENVID,
+	RELAYED_TOLD, /* "MESSAGE OUTCOME RECIPIENT" */
+};
 
 struct relayed *relayed_new(size_t n_slots); /* a power of two, from 8 */
 void relayed_free(struct relayed *r);

@@ -13,9 +13,10 @@
 
 #include "conf/base/address.h"
 
-#define PREFIX	  "fb1/"
-#define TAG_CHARS 16
-#define WHO_CHARS 8
+#define PREFIX	     "fb1/"
+#define ENVID_PREFIX "fbe1/"
+#define TAG_CHARS    16
+#define WHO_CHARS    8
 
 /* No "/" and nothing that a header field or a log would break at. */
 static int
@@ -52,12 +53,13 @@ who_of(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
 
 static void
 write_who(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
-    const struct recipient *to, size_t n_to, char out[TRACE_WHO_SIZE])
+    const struct recipient *to, size_t n_to, size_t most,
+    char out[TRACE_WHO_SIZE])
 {
 	char *p = out;
 
 	snprintf(out, TRACE_WHO_SIZE, "-");
-	if (n_to > TRACE_WHO_MAX)
+	if (n_to > most)
 		return;
 	for (size_t i = 0; i < n_to; i++) {
 		if (i > 0)
@@ -65,6 +67,12 @@ write_who(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
 		who_of(key, message, to[i].address, p);
 		p += WHO_CHARS;
 	}
+}
+
+bool
+trace_names_all(const struct trace *t)
+{
+	return t->who[0] != '-';
 }
 
 bool
@@ -92,12 +100,26 @@ trace_write(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
 
 	if (!is_name(route) || !is_name(stream))
 		return -1;
-	write_who(key, message, to, n_to, who);
+	write_who(key, message, to, n_to, TRACE_WHO_MAX, who);
 	len = snprintf(out, TRACE_SIZE, PREFIX "%s/%s/%s/%s/",
 	    message_id_format(message, id), route, stream, who);
 	tag_of(key, out, (size_t)len, tag);
 	memcpy(out + len, tag, sizeof(tag));
 	return 0;
+}
+
+void
+trace_write_envid(const uint8_t key[SIPHASH_KEY_SIZE], uint64_t message,
+    const struct recipient *to, size_t n_to, char out[TRACE_ENVID_SIZE])
+{
+	char id[MESSAGE_ID_SIZE], who[TRACE_WHO_SIZE], tag[TAG_CHARS + 1];
+	int len;
+
+	write_who(key, message, to, n_to, TRACE_ENVID_WHO_MAX, who);
+	len = snprintf(out, TRACE_ENVID_SIZE, ENVID_PREFIX "%s/%s/",
+	    message_id_format(message, id), who);
+	tag_of(key, out, (size_t)len, tag);
+	memcpy(out + len, tag, sizeof(tag));
 }
 
 /* Copies up to the next "/"; returns what is behind it, NULL: too long. */
@@ -113,11 +135,24 @@ take(const char *p, char *out, size_t size)
 	return p + len + 1;
 }
 
+/* What the tag is of ends where it begins. */
+static int
+check(const uint8_t key[SIPHASH_KEY_SIZE], const char *text, const char *tag,
+    const char *id, struct trace *out)
+{
+	char ours[TAG_CHARS + 1];
+
+	tag_of(key, text, (size_t)(tag - text), ours);
+	if (strcmp(tag, ours) != 0 || message_id_parse(id, &out->message) < 0)
+		return -1;
+	return 0;
+}
+
 int
 trace_read(const uint8_t key[SIPHASH_KEY_SIZE], const char *text,
     struct trace *out)
 {
-	char id[MESSAGE_ID_SIZE], tag[TAG_CHARS + 1];
+	char id[MESSAGE_ID_SIZE];
 	const char *p = text;
 
 	if (strncmp(p, PREFIX, strlen(PREFIX)) != 0)
@@ -129,10 +164,21 @@ trace_read(const uint8_t key[SIPHASH_KEY_SIZE], const char *text,
 		p = take(p, out->stream, sizeof(out->stream));
 	if (p != NULL)
 		p = take(p, out->who, sizeof(out->who));
-	if (p == NULL)
+	return p != NULL ? check(key, text, p, id, out) : -1;
+}
+
+int
+trace_read_envid(const uint8_t key[SIPHASH_KEY_SIZE], const char *text,
+    struct trace *out)
+{
+	char id[MESSAGE_ID_SIZE];
+	const char *p = text;
+
+	if (strncmp(p, ENVID_PREFIX, strlen(ENVID_PREFIX)) != 0)
 		return -1;
-	tag_of(key, text, (size_t)(p - text), tag);
-	if (strcmp(p, tag) != 0 || message_id_parse(id, &out->message) < 0)
-		return -1;
-	return 0;
+	out->route[0] = out->stream[0] = '\0';
+	p = take(p + strlen(ENVID_PREFIX), id, sizeof(id));
+	if (p != NULL)
+		p = take(p, out->who, sizeof(out->who));
+	return p != NULL ? check(key, text, p, id, out) : -1;
 }

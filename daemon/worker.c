@@ -38,6 +38,7 @@ job_free(struct job *job)
 	free(job->lane);
 	free(job->provider);
 	free(job->trace);
+	free(job->envid);
 	free(job->message_id);
 	free(job);
 }
@@ -90,23 +91,31 @@ fill_transaction(const struct worker *w, struct job *job)
 }
 
 /* Where reports are read, each message carries the mark by which one about it
- * is known again. */
+ * is known again, and its envelope one that is nobody's to see. DSNs come to
+ * us, so an envelope without ENVID may get ours; a sender's own stays. */
 static void
 mark(const struct worker *w, struct job *job)
 {
 	struct transaction *t = &job->pool.transaction;
-	char text[TRACE_SIZE];
+	const uint8_t *key = w->shared->trace_key;
+	char text[TRACE_SIZE], envid[TRACE_ENVID_SIZE];
 
-	if (!w->rt->conf->feedback.reports.is_given ||
-	    trace_write(w->shared->trace_key, job->message, job->route_name,
-		t->envelope->stream, t->recipients, t->n_recipients, text) < 0)
+	if (!w->rt->conf->feedback.reports.is_given)
+		return;
+	if (t->envelope->envid == NULL) {
+		trace_write_envid(key, job->message, t->recipients,
+		    t->n_recipients, envid);
+		t->envid = job->envid = xstrdup(envid);
+	}
+	if (t->body != NULL)
+		job->message_id =
+		    mail_report_message_id(t->body, (size_t)t->body_len);
+	if (trace_write(key, job->message, job->route_name, t->envelope->stream,
+		t->recipients, t->n_recipients, text) < 0)
 		return;
 	job->trace = xasprintf(REPORT_TRACE_FIELD ": %s\r\n", text);
 	t->prefix = job->trace;
 	t->prefix_len = strlen(job->trace);
-	if (t->body != NULL)
-		job->message_id =
-		    mail_report_message_id(t->body, (size_t)t->body_len);
 }
 
 /* Has a recipient come to the suppression list since the message was accepted?

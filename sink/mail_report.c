@@ -160,6 +160,7 @@ add_recipient(struct mail_report *r)
 	to->final = xstrdup("");
 	to->status = xstrdup("");
 	to->diagnostic = xstrdup("");
+	to->remote = xstrdup("");
 	return to;
 }
 
@@ -172,6 +173,7 @@ drop_recipient(struct mail_report *r)
 	free(to->final);
 	free(to->status);
 	free(to->diagnostic);
+	free(to->remote);
 }
 
 /* ---- delivery status (RFC 3464) ---- */
@@ -225,6 +227,27 @@ set_status(char **field, const char *value)
 		set(field, value, len);
 }
 
+/* A name, without what may stand behind it: "mx.example.net (192.0.2.1)". */
+static void
+set_host(char **field, const char *value)
+{
+	value += strspn(value, " \t");
+	set(field, value, strcspn(value, " \t("));
+}
+
+static int64_t
+parse_date(const char *value)
+{
+	GDateTime *date = g_mime_utils_header_decode_date(value);
+	int64_t utc_us;
+
+	if (date == NULL)
+		return 0;
+	utc_us = g_date_time_to_unix(date) * INT64_C(1000000);
+	g_date_time_unref(date);
+	return utc_us > 0 ? utc_us : 0;
+}
+
 static void
 on_recipient_field(struct mail_report *r, const char *name, const char *value)
 {
@@ -241,6 +264,10 @@ on_recipient_field(struct mail_report *r, const char *name, const char *value)
 	else if (strcasecmp(name, "Diagnostic-Code") == 0)
 		set(&to->diagnostic, behind_type(value),
 		    strlen(behind_type(value)));
+	else if (strcasecmp(name, "Remote-MTA") == 0)
+		set_host(&to->remote, behind_type(value));
+	else if (strcasecmp(name, "Last-Attempt-Date") == 0)
+		to->utc_us = parse_date(value);
 }
 
 static void

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * Mail that tells what became of other mail: delivery status notifications
@@ -33,6 +34,8 @@ struct report_recipient { /* strings "" where nothing was said */
 	enum report_action action;
 	char *status;	  /* "5.1.1" */
 	char *diagnostic; /* the reply's text, without its type */
+	char *remote;	  /* host that said it */
+	int64_t utc_us;	  /* of the last attempt; 0: unknown */
 };
 
 struct mail_report {

@@ -65,6 +65,8 @@ struct transaction {
 	/* How we name it to a next hop that logs what an XFORWARD says: goes
 	 * as IDENT where it is offered. NULL: not at all. */
 	const char *ident;
+	/* ENVID, as xtext, where the envelope has none; NULL: none. */
+	const char *envid;
 	/* Fields in front of the content, with their CRLF; NULL: none. */
 	const char *prefix;
 	size_t prefix_len;

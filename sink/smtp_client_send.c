@@ -132,6 +132,7 @@ write_mail(struct smtp_client *c)
 {
 	const struct transaction *t = c->course.t;
 	const struct envelope *e = t->envelope;
+	const char *envid = e->envid != NULL ? e->envid : t->envid;
 
 	client_add(c, "MAIL FROM:<");
 	client_add(c, e->sender);
@@ -145,9 +146,9 @@ write_mail(struct smtp_client *c)
 		client_add(c, " SMTPUTF8");
 	if (can(c, CAP_DSN) && e->ret != RET_ABSENT)
 		client_add(c, e->ret == RET_FULL ? " RET=FULL" : " RET=HDRS");
-	if (can(c, CAP_DSN) && e->envid != NULL) {
+	if (can(c, CAP_DSN) && envid != NULL) {
 		client_add(c, " ENVID=");
-		client_add(c, e->envid);
+		client_add(c, envid);
 	}
 	client_add(c, "\r\n");
 	c->course.awaits_mail = true;

@@ -3,8 +3,10 @@
 they lead to."""
 
 import email
+import email.utils
 import re
 import smtplib
+import time
 import unittest
 
 from harness import Flyball, Peer, wait_until
@@ -138,6 +140,120 @@ class Reports(unittest.TestCase):
             self.report(f, dsn("stranger@else.test"))
             wait_until(lambda: f.events("unknown_report"), 5, "that it isn't known")
             self.assertNotIn("stranger@else.test", self.suppressed(f))
+
+    def test_without_proof_it_counts_once_and_suppresses_nobody(self):
+        """Whoever guesses an address that was written to, and its Message-ID."""
+        with self.flyball() as f:
+            self.send(f, "victim@mine.test")
+            for text in (dsn("victim@mine.test"), dsn("victim@mine.test", "Message-ID: <m.victim@app.test>"),
+                         ARF % ("abuse", "victim@mine.test", "Message-ID: <m.victim@app.test>"),
+                         ARF % ("abuse", "other@mine.test", "Message-ID: <m.victim@app.test>")):
+                self.report(f, text)
+            wait_until(lambda: len(f.events("bounced")) == 2 and len(f.events("complained")) == 2, 5, "the reports")
+            self.assertEqual([e.get("repeat") for e in f.events("bounced") + f.events("complained")],
+                             [None, True, None, True])
+            self.assertFalse([e for e in f.events("bounced") + f.events("complained") if "proof" in e])
+            day = f.ctl("plan", "out/mine")["history"][-1]
+            self.assertEqual((day["bounced"], day["complained"]), (1, 1))
+            self.assertEqual(self.suppressed(f), {})
+            self.send(f, "victim@mine.test")
+
+    def test_our_envid_proves_it_without_a_header(self):
+        with self.flyball() as f:
+            self.send(f, "gone@mine.test")
+            self.send(f, "gone2@mine.test")
+            self.send(f, "theirs@mine.test", options=["ENVID=QQ314"])
+            envids = [re.search(r"ENVID=(\S+)", m["mail"]).group(1) for m in self.peer.messages]
+            self.assertRegex(envids[0], r"^fbe1/[0-9A-Z]{13}/[0-9a-f]{8}/[0-9a-f]{16}$")
+            self.assertEqual(envids[2], "QQ314")  # a sender's own stays
+            self.report(f, dsn("victim@mine.test", envid=envids[0]))
+            self.report(f, dsn("gone@mine.test", envid=re.sub(r"[0-9a-f]{16}$", "0123456789abcdef", envids[0])))
+            self.report(f, dsn("gone@mine.test", envid=envids[0]))
+            wait_until(lambda: len(f.events("bounced")) == 3, 5, "the bounces")
+            self.assertEqual([(e["known_by"], e.get("proof")) for e in f.events("bounced")],
+                             [("envid", None), ("recipient", None), ("envid", "envid")])
+            self.assertEqual(self.suppressed(f), {"gone@mine.test": "hard"})
+            f.stop()
+            f.start()
+            self.report(f, dsn("gone2@mine.test", envid=envids[1]))
+            wait_until(lambda: self.suppressed(f).get("gone2@mine.test"), 5, "the other, after the restart")
+
+    def test_a_rate_in_a_dsn_slows_the_lane(self):
+        """As the line of a log would, if it is new and proven."""
+        def mark(header):
+            return "\n".join(l for l in header.splitlines() if l.startswith("X-Flyball"))
+
+        def slow(recipient, headers, at):
+            date = email.utils.formatdate(time.time() + at)
+            return dsn(recipient, headers, "delayed", "4.7.28",
+                       f"421 4.7.28 unusual rate of mail\nLast-Attempt-Date: {date}")
+        with self.flyball() as f:
+            marks = [mark(self.send(f, f"r{i}@mine.test")) for i in range(3)]
+            self.report(f, slow("r0@mine.test", "Subject: no mark", 0))
+            self.report(f, slow("r1@mine.test", marks[1], 0))
+            wait_until(lambda: len(f.events("deferred")) == 2, 5, "the deferrals")
+            slower = wait_until(lambda: [e for e in f.events("lane") if e["change"] == "rate"], 5, "a slower lane")
+            self.assertEqual((slower[0]["lane"], slower[0]["reply"]), ("out/mine", "421 4.7.28 unusual rate of mail"))
+            self.assertEqual(len(slower), 1)
+            self.assertEqual([e["class"] for e in f.events("deferred")], ["rate", "rate"])
+            self.assertEqual(f.ctl("lane", "out/mine")["deferred"], 2)
+            self.assertEqual(f.ctl("plan", "out/mine")["history"][-1]["deferred"], 2)
+
+    def test_a_late_dsn_slows_nothing(self):
+        with Flyball(CONFIG % ("", self.peer.port)) as f:
+            self.send(f, "late@mine.test")
+            f.stop()
+            f.start()  # when it left isn't known any more
+            mark = re.search(r"X-Flyball-Trace: \S+", self.peer.messages[0]["data"].decode()).group()
+            self.report(f, dsn("late@mine.test", mark, "failed", "4.7.28", "421 4.7.28 unusual rate of mail"))
+            e, = wait_until(lambda: f.events("bounced"), 5, "the bounce")
+            self.assertEqual((e["class"], e["proof"]), ("rate", "trace"))
+            day = f.ctl("plan", "out/mine")["history"][-1]
+            self.assertEqual(day["bounced"], 1)
+            self.assertEqual([e for e in f.events("lane") if e["change"] == "rate"], [])
+
+    def test_log_and_dsn_tell_it_once(self):
+        """Whichever comes first; what only the DSN tells counts all the same."""
+        line = "Nov 25 04:00:00 host postfix/smtp[7]: %s: to=<%s>, relay=mx.mine.test[192.0.2.1]:25, delay=1, " \
+               "delays=0/0/0/1, dsn=%s, status=%s (host mx.mine.test[192.0.2.1] said: %s (in reply to RCPT TO command))\n"
+        gone = "550 5.1.1 no such user here"
+        n = iter(range(100))
+        peer = Peer({"eod": lambda _s, _c: f"250 2.0.0 Ok: queued as 1A2B3C4D{next(n)}"})
+        with peer, Flyball((CONFIG % ("", peer.port)).replace(
+                "feedback: {", 'feedback: {postfix_log: {path: "{dir}/mail.log", route: out}, '),
+                files={"mail.log": ""}) as f:
+            self.peer = peer
+
+            def log(text):
+                with open(f.tmp.file("mail.log"), "a") as to:
+                    to.write(text)
+
+            def day():
+                return f.ctl("plan", "out/mine")["history"][-1]
+            marks = []
+            for i in range(3):
+                with smtplib.SMTP("127.0.0.1", f.port) as c:
+                    c.sendmail("bounces@app.test", [f"r{i}@mine.test"], b"Subject: x\r\n\r\nx\r\n")
+                wait_until(lambda: len(f.events("relayed")) == i + 1, 10, "the handing over")
+                marks.append(re.search(r"X-Flyball-Trace: \S+", peer.messages[i]["data"].decode()).group())
+            log(line % ("1A2B3C4D0", "r0@mine.test", "5.1.1", "bounced", gone))
+            wait_until(lambda: len(f.events("bounced")) == 1, 10, "the log's word")
+            self.report(f, dsn("r0@mine.test", marks[0]))
+            self.report(f, dsn("r1@mine.test", marks[1]))
+            wait_until(lambda: len(f.events("bounced")) == 3, 10, "the reports")
+            self.assertEqual(day()["bounced"], 2)
+            log(line % ("1A2B3C4D1", "r1@mine.test", "5.1.1", "bounced", gone))
+            wait_until(lambda: len(f.events("bounced")) == 4, 10, "the log's late word")
+            # Delivered, said the log; and then it came back from there.
+            log("Nov 25 04:00:00 host postfix/smtp[7]: 1A2B3C4D2: to=<r2@mine.test>, relay=mx.mine.test[192.0.2.1]:25, "
+                "delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n")
+            wait_until(lambda: f.events("delivered"), 10, "the delivery")
+            self.report(f, dsn("r2@mine.test", marks[2]))
+            wait_until(lambda: len(f.events("bounced")) == 5, 10, "the bounce after it")
+            self.assertEqual(day()["bounced"], 3)
+            self.assertEqual([bool(e.get("repeat")) for e in f.events("bounced")], [False, True, False, True, False])
+            self.assertEqual(f.ctl("lane", "out/mine")["handed"], 0)
+            self.assertEqual(f.ctl("status")["load"]["failed"], 3)
 
     def test_a_mark_speaks_for_nobody_else(self):
         """Whoever got mail has its mark, and might have others suppressed."""

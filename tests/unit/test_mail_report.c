@@ -136,6 +136,46 @@ corpus(void **state)
 }
 
 static void
+who_said_it_and_when(void **state)
+{
+	static const struct {
+		const char *fields, *remote;
+		int64_t utc_s;
+	} rows[] = {
+		{ "Remote-MTA: dns; mx.example.org\nLast-Attempt-Date: Tue, 24 "
+		  "Nov 2026 10:00:00 +0100 (CET)\n",
+		    "mx.example.org", 1795510800 },
+		{ "Remote-MTA: dns;mx.example.org (192.0.2.1)\n",
+		    "mx.example.org", 0 },
+		{ "Remote-MTA: mx\nLast-Attempt-Date: 24 Nov 26 09:00 GMT\n",
+		    "mx", 1795510800 },
+		{ "Remote-MTA: dns;\nLast-Attempt-Date: yesterday\n", "", 0 },
+		{ "Last-Attempt-Date: Thu, 1 Jan 1901 00:00:00 +0000\n", "",
+		    0 },
+		{ "Last-Attempt-Date: \n", "", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct strbuf text = { 0 };
+		struct mail_report r;
+
+		strbuf_addf(&text,
+		    "Content-Type: multipart/report; boundary=b\n\n--b\n"
+		    "Content-Type: message/delivery-status\n\n"
+		    "Reporting-MTA: dns; a\n\nFinal-Recipient: rfc822; "
+		    "u@a.test\nAction: failed\nStatus: 5.0.0\n%s--b--\n",
+		    rows[i].fields);
+		mail_report_read(&r, text.data, text.len);
+		assert_int_equal(r.n_recipients, 1);
+		assert_string_equal(r.recipients[0].remote, rows[i].remote);
+		assert_true(r.recipients[0].utc_us == rows[i].utc_s * 1000000);
+		mail_report_fini(&r);
+		strbuf_fini(&text);
+	}
+}
+
+static void
 no_reports(void **state)
 {
 	static const char *const names[] = { "bad_no_recipient",
@@ -253,6 +293,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(corpus),
+		cmocka_unit_test(who_said_it_and_when),
 		cmocka_unit_test(no_reports),
 		cmocka_unit_test(boxes_in_boxes),
 		cmocka_unit_test(many_recipients),

@@ -14,7 +14,7 @@ static void
 add(struct relayed *r, enum relayed_key kind, const char *text,
     uint64_t message)
 {
-	const struct relayed_entry e = { message, "ip-a", "news" };
+	const struct relayed_entry e = { message, "ip-a", "news", 0, 0 };
 
 	relayed_add(r, kind, text, &e);
 }

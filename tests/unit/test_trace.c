@@ -55,6 +55,40 @@ there_and_back(void **state)
 	assert_int_equal(trace_write(key, 1, "a", "", to, 1, text), -1);
 }
 
+/* It fits where RFC 3461 wants it, in characters that xtext leaves alone. */
+static void
+an_envelope_has_its_own(void **state)
+{
+	char envid[TRACE_ENVID_SIZE], header[TRACE_SIZE];
+	struct trace t;
+
+	(void)state;
+	for (size_t n = 1; n <= 9; n++) {
+		trace_write_envid(key, UINT64_MAX, to, n, envid);
+		assert_true(strlen(envid) <= 100);
+		assert_int_equal(strncmp(envid, "fbe1/", 5), 0);
+		assert_null(strpbrk(envid, "+= "));
+		assert_int_equal(trace_read_envid(key, envid, &t), 0);
+		assert_true(t.message == UINT64_MAX);
+		assert_string_equal(t.route, "");
+		assert_int_equal(trace_names_all(&t), n <= 7);
+		assert_int_equal(trace_is_to(key, &t, to[n - 1].address),
+		    n <= 7);
+		assert_int_equal(trace_read_envid(other_key, envid, &t), -1);
+	}
+	/* Neither of the two passes for the other. */
+	assert_int_equal(trace_read(key, envid, &t), -1);
+	assert_int_equal(trace_write(key, 1, "a", "s", to, 1, header), 0);
+	assert_int_equal(trace_read_envid(key, header, &t), -1);
+	for (size_t i = 0; envid[i] != '\0'; i++) {
+		char changed[TRACE_ENVID_SIZE];
+
+		strcpy(changed, envid);
+		changed[i] = changed[i] == '1' ? '2' : '1';
+		assert_int_equal(trace_read_envid(key, changed, &t), -1);
+	}
+}
+
 /* Each character counts. */
 static void
 any_change_is_seen(void **state)
@@ -115,6 +149,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(there_and_back),
+		cmocka_unit_test(an_envelope_has_its_own),
 		cmocka_unit_test(any_change_is_seen),
 		cmocka_unit_test(it_says_to_whom),
 	};
