@@ -274,6 +274,20 @@ is_worth(struct governor *g, const struct report_recipient *to,
 		conf_route_log(g->rt->conf, f->route) == NULL);
 }
 
+/* A recipient knows the mark of its own mail and may have itself suppressed
+ * with it, but not its domain, where others are. */
+static bool
+may_suppress(const struct found *f, const struct reply_answer *answer,
+    bool is_failed)
+{
+	unsigned effects =
+	    blame_effects(answer->class, answer->blame, is_failed);
+
+	if (f->proof == NULL)
+		return false;
+	return (effects & EFFECT_DOMAIN) == 0 || strcmp(f->proof, "envid") == 0;
+}
+
 static void
 status(struct governor *g, const struct mail_report *r,
     const struct report_recipient *to)
@@ -300,7 +314,7 @@ status(struct governor *g, const struct mail_report *r,
 	event_report(g, r, to, &f, outcome, news, &answer);
 	if (news && is_worth(g, to, &f))
 		learn(g, to, &f, &answer, text);
-	if (news && f.proof != NULL)
+	if (news && may_suppress(&f, &answer, is_failed))
 		governor_judge_answer(g, f.address, &answer, is_failed, text,
 		    &g->stale);
 }

@@ -158,6 +158,19 @@ class Reports(unittest.TestCase):
             self.assertEqual(self.suppressed(f), {})
             self.send(f, "victim@mine.test")
 
+    def test_a_recipient_speaks_not_for_its_domain(self):
+        none = dict(status="5.1.2", text="550 5.1.2 no such domain")
+        with self.flyball() as f:
+            mark = re.search("X-Flyball-Trace: .*", self.send(f, "evil@shared.test")).group()
+            self.report(f, dsn("evil@shared.test", mark, **none))
+            wait_until(lambda: f.events("bounced"), 5, "the bounce")
+            self.assertEqual((f.events("bounced")[0]["class"], self.suppressed(f)), ("bad-domain", {}))
+            self.send(f, "a@shared.test")
+            envid = re.search(r"ENVID=(\S+)", self.peer.messages[-1]["mail"]).group(1)
+            self.report(f, dsn("a@shared.test", envid=envid, **none))
+            wait_until(lambda: self.suppressed(f), 5, "what an MTA says of the domain")
+            self.assertEqual(list(self.suppressed(f)), ["@shared.test"])
+
     def test_our_envid_proves_it_without_a_header(self):
         with self.flyball() as f:
             self.send(f, "gone@mine.test")
