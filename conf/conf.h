@@ -83,6 +83,7 @@ struct conf_listener {
 	bool plaintext_auth; /* AUTH without TLS; loopback addresses only */
 	struct conf_cidr *trusted;
 	size_t n_trusted;
+	bool open_relay; /* trusted may be as wide as it likes */
 	bool is_reports; /* mail is read here, not relayed */
 };
 

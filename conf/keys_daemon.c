@@ -209,7 +209,14 @@ static const struct key listener_keys[] = {
 	    .text = "Offers AUTH without TLS. Only on loopback." },
 	{ "trusted", &type_networks, AT(conf_listener, trusted),
 	    .n_offset = offsetof(struct conf_listener, n_trusted),
-	    .text = "Networks whose clients may send without logging in." },
+	    .text = "Networks whose clients may send without logging in. "
+		    "More than one IPv4 /8, or an IPv6 network wider than /16, "
+		    "needs open_relay; private networks don't count." },
+	{ "open_relay", &type_bool, AT(conf_listener, open_relay),
+	    .initial = "false",
+	    .text = "The explicit word for a relay that (nearly) anybody may "
+		    "use, because something else keeps strangers away. It is "
+		    "warned of at each start." },
 	{ 0 },
 };
 const struct section section_listener = {

@@ -50,6 +50,10 @@ void rule_check_plan_name(const struct rules *r, const char *const *path,
 void rule_check_adapt(const struct rules *r, const struct conf_adapt *a,
     const char *const *path);
 
+/* Not so much of the world is trusted that it were an open relay. */
+void rule_check_trust(const struct rules *r, const struct conf_listener *l,
+    const char *item);
+
 /* The rules, by subject. */
 void rules_check_hosts(const struct rules *r);	   /* rules_hosts.c */
 void rules_check_providers(const struct rules *r); /* rules_providers.c */

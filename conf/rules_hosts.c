@@ -76,7 +76,6 @@ check_listener_trust(const struct rules *r, const struct conf_listener *l,
     const char *item)
 {
 	const char *const *path = PATH("listeners", item, "trusted");
-	char i_text[RULE_ITEM_SIZE];
 
 	if (!rule_is_sound(r, path))
 		return;
@@ -85,17 +84,8 @@ check_listener_trust(const struct rules *r, const struct conf_listener *l,
 		rule_fail(r, path,
 		    "auth: none needs trusted, the networks whose clients "
 		    "may send; without it this were an open relay");
-	for (size_t i = 0; i < l->n_trusted; i++) {
-		const struct conf_cidr *c = &l->trusted[i];
-		bool is_v4 = IN6_IS_ADDR_V4MAPPED(&c->address);
-
-		if (c->prefix_bits == 0 || (is_v4 && c->prefix_bits == 96))
-			rule_fail(r,
-			    PATH("listeners", item, "trusted",
-				rule_item(i, i_text)),
-			    "%s trusts the whole world: an open relay",
-			    c->text);
-	}
+	if (rule_is_sound(r, PATH("listeners", item, "open_relay")))
+		rule_check_trust(r, l, item);
 }
 
 static void

@@ -15,7 +15,7 @@ python3"
 # What the tests talk with: real clients, servers and tools. redis-tools has the
 # server's program too; the package redis-server would start one at once.
 peers="libcmocka-dev liblua5.1-0-dev groff-base openssl ca-certificates swaks libnet-ssleay-perl msmtp
-util-linux procps chromium chromium-driver curl jq redis-tools"
+util-linux procps chromium chromium-driver curl jq sslscan redis-tools"
 # An MTA that stands here already isn't replaced: tests that need Postfix are
 # skipped then.
 mta="postfix"

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -49,6 +50,20 @@ raise_descriptor_limit(const struct conf *conf)
 		    LOG_STR("hint", "raise LimitNOFILE of the service"));
 }
 
+/* Passwords and mail are in our memory: a core is to have none of it. Where
+ * /proc doesn't take the wish (core(5)) there is no core at all. */
+static void
+keep_memory_private(void)
+{
+	FILE *f = fopen("/proc/self/coredump_filter", "w");
+	bool is_done = f != NULL && fputs("0", f) >= 0;
+
+	if (f != NULL && fclose(f) != 0)
+		is_done = false;
+	if (!is_done)
+		prctl(PR_SET_DUMPABLE, 0);
+}
+
 static int
 run(const struct conf *conf)
 {
@@ -57,6 +72,7 @@ run(const struct conf *conf)
 	int result = 1;
 
 	signal(SIGPIPE, SIG_IGN);
+	keep_memory_private();
 	log_init(conf->daemon.log.level, conf->daemon.log.format);
 	fault_watch(conf->daemon.state_dir, conf->daemon.log.format,
 	    SPOOL_HINT);

@@ -519,6 +519,12 @@ log_ready(struct governor *g)
 	struct strbuf listeners = { 0 };
 	struct sched_totals totals;
 
+	for (size_t i = 0; i < g->rt->conf->n_listeners; i++)
+		if (g->rt->conf->listeners[i].open_relay)
+			log_warn("open_relay",
+			    LOG_STR("listener", g->rt->sockets[i]->address),
+			    LOG_STR("effect",
+				"whoever reaches it may send to anybody"));
 	for (size_t i = 0; i < conf_n_listeners(g->rt->conf); i++)
 		strbuf_addf(&listeners, "%s%s", i ? "," : "",
 		    g->rt->sockets[i]->address);

@@ -17,6 +17,8 @@
 #include <string.h>
 
 #define CIPHERS_TLS12 "ECDHE+AESGCM:ECDHE+CHACHA20"
+/* Not OpenSSL's finite fields, the smallest of which has 112 bits. */
+#define GROUPS	      "X25519:P-256:X448:P-384:P-521"
 
 static int
 fail(struct err *err_out, const char *what, const char *name)
@@ -40,7 +42,8 @@ set_common(SSL_CTX *context, const char *min_version, struct err *err_out)
 	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (SSL_CTX_set_min_proto_version(context, version) != 1 ||
-	    SSL_CTX_set_cipher_list(context, CIPHERS_TLS12) != 1)
+	    SSL_CTX_set_cipher_list(context, CIPHERS_TLS12) != 1 ||
+	    SSL_CTX_set1_groups_list(context, GROUPS) != 1)
 		return fail(err_out, "tls", "settings");
 	return 0;
 }

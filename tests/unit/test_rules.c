@@ -33,6 +33,9 @@ check(const char *text, const char *wanted)
 	strbuf_fini(&errors);
 }
 
+#define WIDE                                                                \
+	"so much of the world is trusted that this were an open relay; if " \
+	"it is meant, say open_relay: true"
 #define ROUTE "routes: {r: {next_hop: \"192.0.2.1:25\"}}\n"
 
 static void
@@ -70,19 +73,26 @@ listeners(void **state)
 		    "were an open relay\n" },
 		{ "listeners:\n  - {listen: \"127.0.0.1:1\", tls: none, auth: "
 		  "none, trusted: [10.0.0.0/8, \"::/0\"]}\n",
-		    "f:3:74: listeners[0].trusted[1]: ::/0 trusts the whole "
-		    "world: an open relay\n" },
+		    "f:3:74: listeners[0].trusted[1]: with ::/0 " WIDE "\n" },
 		{ "listeners:\n  - {listen: \"127.0.0.1:1\", tls: none, auth: "
 		  "none, trusted: 0.0.0.0/0}\n",
-		    "f:3:61: listeners[0].trusted[0]: 0.0.0.0/0 trusts the "
-		    "whole world: an open relay\n" },
+		    "f:3:61: listeners[0].trusted[0]: with 0.0.0.0/0 " WIDE
+		    "\n" },
 		{ "listeners:\n  - {listen: \"127.0.0.1:1\", tls: none, auth: "
 		  "none, trusted: [10.1.0.0/8]}\n",
 		    "f:3:62: listeners[0].trusted: \"10.1.0.0/8\" has bits "
 		    "behind its prefix (did you mean 10.0.0.0/8?)\n" },
 		{ "listeners: [{listen: \"0.0.0.0:1\", auth: none, trusted: "
-		  "0.0.0.0/1}]\ntls: {certificate: /c, key: /k}\n",
+		  "192.0.0.0/8}]\ntls: {certificate: /c, key: /k}\n",
 		    NULL },
+		{ "listeners: [{listen: \"0.0.0.0:1\", auth: none, trusted: "
+		  "0.0.0.0/0, open_relay: true}]\n"
+		  "tls: {certificate: /c, key: /k}\n",
+		    NULL },
+		{ "listeners: [{listen: \"127.0.0.1:1\", tls: none, auth: "
+		  "none, trusted: \"::1\", open_relay: true}]\n",
+		    "f:2:88: listeners[0].open_relay: trusted isn't so wide "
+		    "that it were needed\n" },
 		{ "listeners:\n  - listen: \"[::]:587\"\n",
 		    "f:3:5: listeners[0].auth: required needs "
 		    "auth.users_file\n"
