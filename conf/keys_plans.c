@@ -295,7 +295,8 @@ static const struct key_word list_actions[] = { { "hold", LIST_HOLD },
 static const struct key list_health_keys[] = {
 	{ "bounced", &type_share, AT(conf_list_health, bounced_permille),
 	    .initial = "8%", BOUNDS(1, 1000),
-	    .text = "So many unknown recipients make a list dirty." },
+	    .text = "So many recipients that don't exist, nor their domain, "
+		    "make a list dirty." },
 	{ "sample", &type_count, AT(conf_list_health, sample), .initial = "100",
 	    BOUNDS(1, 1000000),
 	    .text = "Recipients before the share means anything." },

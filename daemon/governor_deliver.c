@@ -473,6 +473,9 @@ governor_add(struct governor *g, const struct added_letter *a)
 	if (a->is_new && a->recipients != NULL)
 		governor_event_accepted(g, a, place.provider);
 	if (place.status != NULL) {
+		if (*a->sender_domain != '\0')
+			sched_unroutable(g->sched, d.stream, a->n_pending,
+			    now_us);
 		governor_bounce_unroutable(g, a->message, a->number,
 		    a->n_pending, &place);
 		return;

@@ -179,7 +179,8 @@ evidence_of(const struct handed *h)
 		.sender_domain = h->sender_domain,
 		.epoch = h->epoch,
 		.left_us = clock_mono_us() - clock_utc_us() + h->utc_us,
-		.is_first = !h->is_heard };
+		.is_first = !h->is_heard,
+		.is_notice = h->sender[0] == '\0' };
 }
 
 void

@@ -53,7 +53,8 @@ learn(struct sched *s, struct lane *l, const struct evidence *e)
 	struct learned of = { .stream = stream_or_default(s, e->stream),
 		.sender = sd,
 		.left_us = e->left_us,
-		.n_attempted = e->is_retry ? n : 0 };
+		.n_attempted = e->is_retry ? n : 0,
+		.is_notice = e->is_notice };
 	uint32_t epoch = e->is_retry ? adapt_epoch(&l->adapt->speed) : e->epoch;
 
 	if (sd != NULL) {

@@ -85,7 +85,8 @@ plan_learn_of(struct sched *s, const struct learned *of, struct lane *l,
 		book(s, l->route->total, &f, of->left_us);
 	if (of->gate != NULL)
 		book(s, of->gate->quota, &f, of->left_us);
-	learn_list(s, of->stream, &f);
+	if (!of->is_notice)
+		learn_list(s, of->stream, &f);
 	sender_learn(s, of->sender, l, v, effects);
 }
 
@@ -97,10 +98,27 @@ plan_learn(struct sched *s, struct delivery *d, struct lane *l,
 		.sender = d->sender,
 		.gate = d->flow->gate,
 		.left_us = d->flight.left_us,
+		.is_notice = d->sender == NULL,
 		.n_attempted = (int64_t)v->n_delivered + v->n_deferred +
 		    v->n_failed + v->n_relayed };
 
 	plan_learn_of(s, &of, l, v);
+}
+
+void
+plan_learn_unroutable(struct sched *s, struct stream *st, uint32_t n)
+{
+	struct quota_facts f = { .attempted = n, .dirty = n };
+
+	learn_list(s, st, &f);
+}
+
+void
+sched_unroutable(struct sched *s, const char *stream, uint32_t n,
+    int64_t now_us)
+{
+	sched_clock(s, now_us);
+	plan_learn_unroutable(s, stream_or_default(s, stream), n);
 }
 
 void

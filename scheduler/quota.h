@@ -86,7 +86,7 @@ void quota_facts(struct quota *q, const struct quota_facts *facts,
 void quota_note(struct quota *q, enum ledger_fact fact, int64_t n,
     int64_t utc_us);
 
-int64_t quota_left(const struct quota *q);   /* today, by plan and guard */
+int64_t quota_left(const struct quota *q); /* today, by plan and guard */
 /* What the day's charge may reach, as of the last tick; INT64_MAX. */
 int64_t quota_limit(const struct quota *q);
 /* Other nodes have charged so much to that day. */

@@ -73,11 +73,16 @@ void sched_add(struct sched *s, const struct sched_delivery *d, int64_t now_us);
  */
 void sched_sort(struct sched *s, const char *site, const char *provider,
     const char *site_to, int64_t now_us);
-/* The site can't take mail: takes all of these out, but those in flight. */
+/* The site can't take mail: takes all of these out, but those in flight. They
+ * count against their streams' list health, as sched_unroutable() does. */
 void sched_unsorted_take(struct sched *s, const char *site, int64_t now_us,
     void (*each)(uint64_t message, uint32_t number, uint32_t n_pending,
 	void *arg),
     void *arg);
+/* n recipients of that stream's were never handed in: nobody can be there. Its
+ * list is as dirty as if a next hop had said so. */
+void sched_unroutable(struct sched *s, const char *stream, uint32_t n,
+    int64_t now_us);
 
 /* ---- out ---- */
 enum plan_kind {
@@ -181,6 +186,7 @@ struct evidence {
 	bool is_retry;	     /* the MTA's own, of which no gate knew */
 	bool is_repeat; /* the same reply spoke already: facts, no evidence */
 	bool is_stale;	/* too old to say how the lane is now */
+	bool is_notice; /* from nobody, as DSNs are: no list's mail */
 	const struct verdict *verdict; /* NULL: no reply, credit alone */
 };
 void sched_evidence(struct sched *s, const struct evidence *e, int64_t now_us);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
+#include "scheduler/plan_learn.h"
 #include "scheduler/sender.h"
 
 struct gathered {
@@ -177,6 +178,8 @@ sched_unsorted_take(struct sched *s, const char *site, int64_t now_us,
 	for (size_t i = 0; i < g.n; i++) {
 		const struct delivery d = *g.v[i];
 
+		if (d.sender != NULL)
+			plan_learn_unroutable(s, d.flow->stream, d.n_pending);
 		sched_remove(s, d.message, d.number);
 		each(d.message, d.number, d.n_pending, arg);
 	}

@@ -50,6 +50,25 @@ ZONE = {
 
 
 class Sorted(unittest.TestCase):
+    def test_domains_that_take_no_mail_make_a_list_dirty(self):
+        """A list full of them stops as one full of unknown users does."""
+        health = "list_health: {bounced: 8%, sample: 4}\n"
+        with Peer() as peer, DnsServer(ZONE) as dns, Flyball(health + config(dns, peer)) as f:
+            # The DSNs go to an address that is nobody's: that isn't the list's fault.
+            send(f, "a@app.test", ["x@gone.test", "x@null.test"])
+            wait_until(lambda: len(f.events("bounced")) == 4, 10, "both and their DSNs")
+            self.assertEqual(f.events("list"), [])
+            send(f, "a@app.test", ["y@gone.test", "y@null.test"])  # what is known
+            wait_until(lambda: len(f.events("bounced")) == 8, 10, "the rest")
+            e = wait_until(lambda: f.events("list"), 5, "a dirty list")[0]
+            self.assertEqual((e["name"], e["step"]), ("default", "held"))
+            self.assertIn("4 of 4 recipients don't exist", e["why"])
+            send(f, "a@app.test", ["z@gmail.com"])
+            wait_until(lambda: "list" in str(f.ctl("why", "out/gmail")), 5, "it being held")
+            self.assertEqual([m for m in peer.messages if m["recipients"] == ["z@gmail.com"]], [])
+            f.ctl("resume", "stream", "default")
+            delivered(f, "z@gmail.com")
+
     def test_where_domains_belong(self):
         with Peer() as peer, DnsServer(ZONE) as dns, Flyball(config(dns, peer)) as f:
             send(f, "a@app.test", [f"x@{d}" for d in ("hosted.test", "customer.test", "one.test", "two.test",

@@ -543,7 +543,9 @@ a_dirty_list_holds_its_stream_until_resumed(void **state)
 		.sample = 100,
 	};
 	pw_start(&pw, NULL, "2026-11-24");
-	pw_add_of(&pw, "news", "", 400, 1);
+	pw_add_of(&pw, "news", "", 200, 1); /* DSNs: of no list */
+	assert_int_equal(pw_run_as(&pw, SEC, bad), 200);
+	pw_add_of(&pw, "news", "news.example", 400, 1);
 	pw_add_of(&pw, "default", "", 1, 1);
 	assert_int_equal(pw_run_as(&pw, SEC, bad), 101);
 	assert_int_equal(world_lane(&pw.w, "ip-a/gmail").gate,

@@ -30,6 +30,7 @@ add(struct world *w, const char *stream, int64_t hold_us, int64_t due_us)
 		.expires_us = w->now_us + 432000 * SEC,
 		.due_us = due_us,
 		.sort_by_us = w->now_us + hold_us,
+		.sender_domain = "list.test",
 	};
 
 	sched_add(w->s, &d, w->now_us);
@@ -218,6 +219,46 @@ what_can_go_nowhere_is_taken_out(void **state)
 	world_end(&w);
 }
 
+/* Domains that don't exist are as dirty as unknown users; each stream answers
+ * for its own. */
+static void
+domains_that_take_no_mail_make_a_list_dirty(void **state)
+{
+	struct taken t = { .n = 0 };
+	struct world w;
+	uint64_t news;
+
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	fixture_init(&w.f);
+	fixture_provider(&w.f, "gmail");
+	fixture_route(&w.f, "ip-a", 100);
+	fixture_stream(&w.f, "default", PRIORITY_NORMAL, 1, "ip-a", NULL);
+	fixture_stream(&w.f, "news", PRIORITY_NORMAL, 1, "ip-a", NULL);
+	w.f.conf.list_health = (struct conf_list_health){
+		.is_given = true,
+		.bounced_permille = 80,
+		.sample = 4,
+	};
+	world_start(&w);
+	for (int i = 0; i < 3; i++)
+		add(&w, "news", 5 * SEC, 0);
+	add(&w, "default", 5 * SEC, 0);
+	sched_unsorted_take(w.s, SITE, w.now_us, take, &t);
+	assert_int_equal(t.n, 4);
+	sched_check(w.s);
+	/* One more, of a domain that was known by then. */
+	sched_unroutable(w.s, "news", 1, w.now_us);
+	news = world_add(&w, "news", "gmail", 1);
+	world_dispatch(&w, world_add(&w, "default", "gmail", 1));
+	assert_int_equal(world_plan(&w).kind, PLAN_WAIT);
+	assert_int_equal(world_lane(&w, "ip-a/gmail").gate, GATE_LIST_HEALTH);
+	world_resume(&w, PAUSE_STREAM, "news");
+	world_dispatch(&w, news);
+	sched_check(w.s);
+	world_end(&w);
+}
+
 /* Any order of events leaves everything where it says it is. */
 static void
 random_life(void **state)
@@ -281,6 +322,7 @@ main(void)
 		cmocka_unit_test(a_retry_keeps_its_time),
 		cmocka_unit_test(in_flight_ones_move_when_they_come_back),
 		cmocka_unit_test(what_can_go_nowhere_is_taken_out),
+		cmocka_unit_test(domains_that_take_no_mail_make_a_list_dirty),
 		cmocka_unit_test(random_life),
 	};
 
