@@ -81,7 +81,9 @@ is_page_size(uint64_t bytes)
 	    (bytes & (bytes - 1)) == 0;
 }
 
-/* NULL, or what is wrong with it. */
+static const char nonsense[] = "what it says can't be";
+
+/* NULL, or what is wrong with it; `nonsense` where it is one of LMDB's. */
 static const char *
 read_head(struct mdb_file *f, unsigned which, size_t page_bytes,
     struct disk_head *out)
@@ -100,7 +102,7 @@ read_head(struct mdb_file *f, unsigned which, size_t page_bytes,
 	    out->last_page >= UINT64_MAX / out->free.page_bytes ||
 	    (out->free.root != NO_PAGE && out->free.root > out->last_page) ||
 	    (out->main.root != NO_PAGE && out->main.root > out->last_page))
-		return "it is damaged";
+		return nonsense;
 	return NULL;
 }
 
@@ -137,30 +139,38 @@ find_page_size(struct mdb_file *f)
 	return 0;
 }
 
+/*
+ * LMDB takes the head with the greater number, and wants the other to be one
+ * of its own too. What that other says may be nonsense: where a commit's head
+ * couldn't be written, LMDB puts the old number back behind the new roots.
+ */
 static void
 choose_head(struct mdb_file *f)
 {
 	struct disk_head heads[2];
 	const char *wrong[2];
+	bool is_ours[2];
+	unsigned newer;
 
 	for (unsigned i = 0; i < 2; i++) {
 		wrong[i] = read_head(f, i, f->page_bytes, &heads[i]);
+		is_ours[i] = wrong[i] == NULL || wrong[i] == nonsense;
 		if (wrong[i] == NULL &&
 		    heads[i].free.page_bytes != f->page_bytes)
-			wrong[i] = "it is damaged";
-		if (wrong[i] != NULL)
+			wrong[i] = nonsense;
+	}
+	newer = is_ours[0] && is_ours[1] ? heads[1].txn >= heads[0].txn
+					 : is_ours[1];
+	for (unsigned i = 0; i < 2; i++)
+		if (!is_ours[i] || (i == newer && wrong[i] != NULL))
 			mdb_damaged(f, "page %u: the head can't be read: %s", i,
 			    wrong[i]);
-	}
-	f->is_headless = wrong[0] != NULL && wrong[1] != NULL;
-	if (f->is_headless)
-		return;
-	f->head = wrong[1] != NULL ||
-		(wrong[0] == NULL && heads[0].txn > heads[1].txn)
-	    ? heads[0]
-	    : heads[1];
-	if (wrong[0] != NULL || wrong[1] != NULL)
+	if (f->is_damaged)
 		mdb_damaged(f, "what the last commit changed may be missing");
+	if (wrong[newer] != NULL)
+		newer = !newer;
+	f->is_headless = wrong[newer] != NULL;
+	f->head = heads[newer];
 }
 
 static void

@@ -4,6 +4,8 @@
  * syscall(2), so it works preloaded and linked alike, and doesn't meet itself.
  * Everything is under one lock: it is slow, and simple enough to be right.
  */
+/* A library's flags may ask for it, and then open() is open64() already. */
+#undef _FILE_OFFSET_BITS
 #include "tests/fault/fault.h"
 
 #include <dirent.h>
