@@ -19,7 +19,7 @@ DEFS += -DHAVE_SYSTEMD
 endif
 
 # Targets that need no libraries found.
-ifeq ($(filter deps fmt clean help demo check bench fuzz,$(MAKECMDGOALS)),)
+ifeq ($(filter deps fmt clean help demo check bench fuzz deb deb-check,$(MAKECMDGOALS)),)
 PKG_MISSING := $(shell for p in $(PKGS); do \
 	$(PKG_CONFIG) --exists $$p 2>/dev/null || printf '%s ' $$p; done)
 ifneq ($(strip $(PKG_MISSING)),)
@@ -57,7 +57,7 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DEFAULT_GOAL := all
 .PHONY: all deps demo check bench fmt install clean help tests benches man \
-	fuzz fuzzers
+	fuzz fuzzers deb deb-check
 all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 
 $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
@@ -208,12 +208,13 @@ bench:
 	@$(MAKE) --no-print-directory all benches
 	@python3 contrib/bench/bench.py --build $(B) $(BENCH)
 
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 MANDIR := $(DESTDIR)$(PREFIX)/share/man
 install: all man
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin \
 		$(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 \
 		$(DESTDIR)$(SYSCONFDIR)/flyball \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(UNITDIR) \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions
@@ -223,17 +224,27 @@ install: all man
 	install -m 644 $(B)/man/flyball.yaml.5 $(MANDIR)/man5/
 	install -m 644 contrib/man/flyballd.8 $(MANDIR)/man8/
 	test -e $(DESTDIR)$(SYSCONFDIR)/flyball/flyball.yaml || \
-		install -m 640 contrib/flyball.yaml $(DESTDIR)$(SYSCONFDIR)/flyball/
+		install -m 644 contrib/flyball.yaml $(DESTDIR)$(SYSCONFDIR)/flyball/
 	sed 's,@SBINDIR@,$(PREFIX)/sbin,' contrib/systemd/flyball.service \
 		> $(B)/flyball.service
 	install -m 644 $(B)/flyball.service contrib/systemd/flyball.socket \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/
+		$(DESTDIR)$(UNITDIR)/
 	install -m 644 contrib/systemd/flyball.sysusers \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/flyball.conf
 	install -m 644 contrib/completion/flyballctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/flyballctl
 	install -m 644 contrib/completion/_flyballctl \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/
+
+# build/deb/flyball_VERSION_ARCH.deb
+deb:
+	@contrib/deps.sh deb
+	@contrib/debian/build.sh $(VERSION) $(B)
+
+# Its life in a Debian of its own; as root.
+deb-check: deb
+	lintian --allow-root --fail-on error $(B)/deb/flyball_$(VERSION)_*.deb
+	tests/package.sh $(B)/deb/flyball_$(VERSION)_*.deb
 
 man: $(B)/man/flyballctl.1 $(B)/man/flyball.yaml.5
 $(B)/man/flyballctl.1: $(B)/flyballctl
@@ -252,6 +263,8 @@ help:
 	@echo 'make fuzz     each fuzz target for T=60 seconds (ONLY="reply client")'
 	@echo 'make deps     install what is missing from Debian'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make deb      a Debian package, in $(B)/deb/; make deb-check, as root,'
+	@echo '              installs, upgrades and purges it in a Debian of its own'
 	@echo 'make fmt      clang-format; make clean'
 	@echo 'SAN=address,undefined or SAN=thread with B=DIR: sanitized builds'
 

@@ -3,8 +3,8 @@
 # Installs what is missing from Debian's packages: `deps.sh build` for building
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
 # for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
-# `deps.sh fuzz` for libFuzzer. Does nothing where nothing is missing; uses sudo
-# where it isn't root.
+# `deps.sh fuzz` for libFuzzer, `deps.sh deb` for the Debian package. Does
+# nothing where nothing is missing; uses sudo where it isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -15,7 +15,7 @@ python3"
 # What the tests talk with: real clients, servers and tools. redis-tools has the
 # server's program too; the package redis-server would start one at once.
 peers="libcmocka-dev liblua5.1-0-dev groff-base openssl ca-certificates swaks libnet-ssleay-perl msmtp
-util-linux procps chromium chromium-driver curl jq sslscan redis-tools"
+util-linux procps chromium chromium-driver curl jq sslscan apparmor logrotate redis-tools"
 # An MTA that stands here already isn't replaced: tests that need Postfix are
 # skipped then.
 mta="postfix"
@@ -28,6 +28,8 @@ libraries="libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpam0g"
 # What the benchmark compares with, beside Postfix.
 rivals="dovecot-core"
 
+packaging="debhelper dh-apparmor dpkg-dev fakeroot lintian debootstrap iproute2"
+
 fuzzer="clang libclang-rt-14-dev"
 
 wanted=$build
@@ -36,6 +38,7 @@ build | mta) unpacked= ;;
 *) wanted="$build $peers $libraries" ;;
 esac
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
+[ "${1:-all}" != deb ] || wanted="$build $packaging"
 [ "${1:-all}" != fuzz ] || wanted="$wanted $fuzzer"
 
 is_installed() {
@@ -62,7 +65,7 @@ missing=
 for package in $wanted; do
 	is_installed "$package" || missing="$missing $package"
 done
-if [ "${1:-all}" != build ] && ! is_installed "$mta"; then
+if [ "${1:-all}" != build ] && [ "${1:-all}" != deb ] && ! is_installed "$mta"; then
 	if [ -e /usr/sbin/sendmail ]; then
 		echo "deps: another MTA is installed; Postfix isn't put in its place" >&2
 	else

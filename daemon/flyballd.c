@@ -4,6 +4,7 @@
  * foreground. Everything that can be wrong at the start is said in one line on
  * stderr, with exit status 1; wrong usage exits with 2.
  */
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +27,9 @@ static void
 usage(FILE *to)
 {
 	fputs("usage: flyballd [-c FILE] [-t] [-V]\n"
-	      "  -c FILE  configuration (default " DEFAULT_FILE ")\n"
-	      "  -t       check the configuration and exit\n"
-	      "  -V       print the version and exit\n",
+	      "  -c, --config FILE  configuration (default " DEFAULT_FILE ")\n"
+	      "  -t, --test         check the configuration and exit\n"
+	      "  -V, --version      print the version and exit\n",
 	    to);
 }
 
@@ -112,13 +113,21 @@ check(const struct conf *conf, const char *file)
 int
 main(int argc, char **argv)
 {
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "test", no_argument, NULL, 't' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
 	const char *file = DEFAULT_FILE;
 	struct strbuf errors = { 0 };
 	struct conf *conf;
 	int is_check = 0;
 	int option, result;
 
-	while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+	while ((option = getopt_long(argc, argv, "c:tVh", options, NULL)) !=
+	    -1) {
 		switch (option) {
 		case 'c':
 			file = optarg;

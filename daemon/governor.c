@@ -306,6 +306,10 @@ governor_reload(struct governor *g, struct strbuf *errors_out,
 		strbuf_addf(errors_out, "%s\n", err.text);
 	if (result == 0)
 		conf_needs_restart(old, conf, notes_out);
+	/* Else a rotated log were written on, and then compressed. */
+	if (result < 0 &&
+	    event_log_reopen(g->events, old->daemon.event_log, &err) < 0)
+		strbuf_addf(errors_out, "%s\n", err.text);
 	conf_unref(conf);
 	conf_unref(old);
 	if (result < 0)

@@ -66,6 +66,21 @@ lock_and_read(struct users_edit *edit, struct err *err_out)
 	return users_read_file(edit->file, &edit->text, err_out);
 }
 
+/* A new file in a folder that hands on its group is for that group to read:
+ * /etc/flyball as packages make it, so that the daemon can. */
+static void
+share_with_folder(struct users_edit *edit)
+{
+	char *copy = xstrdup(edit->file);
+	struct stat st;
+
+	if (stat(dirname(copy), &st) == 0 && (st.st_mode & S_ISGID)) {
+		edit->st.st_mode = 0640;
+		edit->st.st_gid = st.st_gid;
+	}
+	free(copy);
+}
+
 struct users_edit *
 users_edit_open(const char *file, bool create, struct err *err_out)
 {
@@ -82,6 +97,7 @@ users_edit_open(const char *file, bool create, struct err *err_out)
 			return edit;
 	} else if (errno == ENOENT && create) {
 		edit->file = xstrdup(file);
+		share_with_folder(edit);
 		return edit;
 	} else {
 		err_sys(err_out, "%s", file);
