@@ -64,7 +64,10 @@ struct adapt {
 	int64_t bad;	     /* the rate that was refused then */
 	int64_t accepted_us; /* the last one */
 	int64_t gap_us;	     /* the shortest between two that was accepted */
-	bool is_free;	     /* more was accepted than any burst explains */
+	int64_t bad_gap_us;  /* a slow lane's search: it lies above that, */
+	int64_t good_gap_us; /* and not above this; 0: not known */
+	unsigned n_bad_gaps;
+	bool is_free; /* more was accepted than any burst explains */
 
 	/* The window of one decision: answers to what had left before it. */
 	uint32_t epoch;

@@ -18,23 +18,6 @@ struct evidence {
 	bool is_rough;	   /* it wasn't busy for long */
 };
 
-/* The geometric mean of two rates, in integers. */
-static int64_t
-between(int64_t a, int64_t b)
-{
-	__int128 x = (__int128)a * b, low = 0, high = a > b ? a : b;
-
-	while (low < high) {
-		__int128 mid = (low + high + 1) / 2;
-
-		if (mid * mid <= x)
-			low = mid;
-		else
-			high = mid - 1;
-	}
-	return (int64_t)low;
-}
-
 /* Fast lanes by the last span; slow ones by many spans, and then only when the
  * share that was refused is more than chance. */
 static struct evidence
@@ -65,10 +48,11 @@ look_back(const struct adapt *a, int64_t now_us)
 		 * truth lies between the two readings. */
 		seen.is_rough = true;
 		seen.sent_busy = rate_of(a->n_busy, most(busy_us, 1));
-		seen.accepted = between(rate_of(sum.n_accepted,
-					    most(busy_us,
-						a->conf.react.hold_us / 4)),
-		    least(seen.sent_busy, rate_of(sum.n_accepted, heard_us)));
+		seen.accepted =
+		    adapt_between(rate_of(sum.n_accepted,
+				      most(busy_us, a->conf.react.hold_us / 4)),
+			least(seen.sent_busy,
+			    rate_of(sum.n_accepted, heard_us)));
 	}
 	return seen;
 }
@@ -168,6 +152,15 @@ judge(const struct adapt *a, int64_t now_us)
 	return j;
 }
 
+static void
+begin_anew(struct adapt *a, int64_t now_us)
+{
+	a->cut_us = now_us;
+	a->n_since = 0;
+	a->window.epoch = ++a->epoch;
+	a->cut_epoch = a->window.is_open ? a->epoch + 1 : a->epoch;
+}
+
 static bool
 decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 {
@@ -176,6 +169,14 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 
 	a->n_known = KNOWN;
 	a->bad = j.base;
+	if (n_in_flight == 0 &&
+	    (j.is_guess || (adapt_is_searching(a) && !was_probing)) &&
+	    adapt_search_refused(a, j.base, now_us)) {
+		a->window.is_open = false;
+		begin_anew(a, now_us);
+		return true;
+	}
+	a->bad_gap_us = a->good_gap_us = 0;
 	a->window.is_open = n_in_flight > 0;
 	a->window.base = j.base;
 	a->window.limit = adapt_believe(a, j.accepted, now_us);
@@ -190,10 +191,7 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	/* A moment for the other side to have room again. */
 	a->debt = RATE_ONE +
 	    least(RATE_ONE, brings(a->rate, a->conf.react.hold_us / 8));
-	a->cut_us = now_us;
-	a->n_since = 0;
-	a->window.epoch = ++a->epoch;
-	a->cut_epoch = a->window.is_open ? a->epoch + 1 : a->epoch;
+	begin_anew(a, now_us);
 	return true;
 }
 
@@ -276,6 +274,8 @@ adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
 	if (a->accepted_us > 0 && (a->gap_us == 0 || gap_us < a->gap_us))
 		a->gap_us = gap_us;
 	a->accepted_us = now_us;
+	if (a->state == ADAPT_HOLDING && adapt_is_searching(a))
+		return adapt_search_accepted(a, gap_us, now_us);
 	if (a->state == ADAPT_HOLDING && a->is_guess && !a->window.is_open)
 		return learn_gap(a, gap_us, now_us);
 	if (!a->window.is_open || !is_before_cut(a, epoch))

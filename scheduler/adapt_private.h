@@ -15,6 +15,7 @@
 #define WAIT_FIRST	   4   /* x recover.every: the first wait for a probe */
 #define WAIT_MOST	   8   /* x recover.every: and the longest */
 #define STEP_ANSWERS	   3   /* that a step must bring */
+#define REST_ANSWERS	   20  /* between two probes */
 #define GENTLE_PERMILLE	   1300 /* of the limit, while it may be a burst */
 #define FAR_PERMILLE	   1500 /* of the limit: it has moved for certain */
 #define VERY_FAR_PERMILLE  2500
@@ -44,6 +45,9 @@ part(int64_t x, int64_t permille)
 {
 	return (int64_t)((__int128)x * permille / 1000);
 }
+
+/* The geometric mean, in integers. */
+int64_t adapt_between(int64_t a, int64_t b);
 
 /* Nano-recipients that a rate brings in a span. */
 static inline int64_t
@@ -77,6 +81,18 @@ int64_t adapt_step_us(const struct adapt *a);
 /* Did the lane need the rate that it had, in this step? */
 bool adapt_is_used(const struct adapt *a, int64_t now_us);
 void adapt_wait_anew(struct adapt *a); /* the next probe comes soon */
+
+/* ---- adapt_search.c ---- */
+/* Refused while nothing else was under way, in a lane too slow to measure:
+ * does the search begin or go on? Then it has set the rate. */
+static inline bool
+adapt_is_searching(const struct adapt *a)
+{
+	return a->is_guess && a->bad_gap_us > 0;
+}
+bool adapt_search_refused(struct adapt *a, int64_t base, int64_t now_us);
+/* Accepted so long after the one before; true: the rate changed. */
+bool adapt_search_accepted(struct adapt *a, int64_t gap_us, int64_t now_us);
 
 /* ---- adapt_believe.c ---- */
 /* The limit, after a refusal, from what was measured and what was known. */

@@ -240,8 +240,27 @@ connections(const struct situation *st, uint64_t seed, struct outcome *out)
 	end(sim);
 }
 
+/* One message in about five seconds and not one more, while a backlog waits:
+ * the provider of tests/provider/worlds/slow.yaml. Nothing is known of it, the
+ * first two that leave are one too many, and a minute holds thirteen at most. */
+static void
+slow_limit(const struct situation *st, uint64_t seed, struct outcome *out)
+{
+	struct sim *sim = begin(st, seed);
+	double rate = 1 / draw(sim, 4, 6);
+	struct provider_spec spec = draw_spec(sim, "gmx", rate);
+	struct sim_site *site;
+
+	spec.burst = 1;
+	site = sim_site_add(sim, &spec, rate * draw_log(sim, 3, 10), 20);
+	sim_start(sim);
+	sim_run(sim, MINUTE);
+	*out = measure(sim, site);
+	end(sim);
+}
+
 /* Mail comes one message in five seconds, at random moments, and the provider
- * takes one in two and a half to four. */
+ * takes one in one and a half to two and a half. */
 static void
 slow(const struct situation *st, uint64_t seed, struct outcome *out)
 {
@@ -552,6 +571,11 @@ const struct situation situations[] = {
 	    .quality = 0.85,
 	    .violations = 1,
 	    .run = slow },
+	{ .name = "slow limit and a backlog",
+	    .quality = 0.85,
+	    .reached = 0.60,
+	    .violations = 1,
+	    .run = slow_limit },
 	{ .name = "outage of 15 s",
 	    .quality = 0.95,
 	    .violations = 1,
