@@ -400,6 +400,7 @@ struct conf_feedback {
 	struct conf_mta_log *postfix_logs, *exim_logs, *opensmtpd_logs,
 	    *pattern_logs;
 	size_t n_postfix_logs, n_exim_logs, n_opensmtpd_logs, n_pattern_logs;
+	int64_t handed; /* transactions that are remembered for them */
 	struct {
 		bool is_given;
 		struct conf_listener listener;

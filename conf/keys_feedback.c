@@ -167,6 +167,14 @@ static const struct key feedback_keys[] = {
 	    .section = &section_pattern_log, .flags = KEY_ONE,
 	    .initial_doc = "off",
 	    .text = "Any other MTA's log, by a pattern." },
+	{ "handed", &type_count,
+	    .offset = offsetof(struct conf_feedback, handed),
+	    .initial = "500000", BOUNDS(100, 100000000),
+	    .text =
+		"How many messages that next hops with a log took may be "
+		"remembered until the log has said the last word of them; "
+		"each takes some 230 bytes of memory. Beyond, the oldest is "
+		"forgotten, and an alert says so." },
 	{ "reports", &type_map,
 	    .offset = offsetof(struct conf_feedback, reports.listener),
 	    .given_offset = offsetof(struct conf_feedback, reports.is_given),

@@ -55,7 +55,7 @@ provider_of(struct governor *g, const struct handed *h,
 	if (len > 0 && host[len - 1] == '.')
 		host[len - 1] = '\0';
 	p = *host != '\0' ? destination_by_mx(g->rt->index, host) : NULL;
-	return p != NULL ? p->name : h->provider;
+	return p != NULL ? p->name : h->of->provider;
 }
 
 /* There was no reply: of a bounce the MTA's own status code speaks, a deferral
@@ -144,10 +144,10 @@ tell(struct governor *g, const struct handed *h, const struct mta_record *r,
 	event_begin(log, event_of(r->kind),
 	    r->utc_us > 0 ? r->utc_us : clock_utc_us());
 	event_str(log, "message", message_id_format(h->message, id));
-	event_str(log, "stream", h->stream);
-	event_str(log, "route", h->route);
+	event_str(log, "stream", h->of->stream);
+	event_str(log, "route", h->of->route);
 	event_str(log, "provider", m->provider);
-	event_str(log, "sender", h->sender);
+	event_str(log, "sender", handed_sender(h));
 	event_span(log, "recipient",
 	    r->orig_to.len > 0 ? r->orig_to : r->recipient);
 	event_str(log, "phase", phase_name(r->phase));
@@ -172,15 +172,15 @@ tell(struct governor *g, const struct handed *h, const struct mta_record *r,
 static struct evidence
 evidence_of(const struct handed *h)
 {
-	return (struct evidence){ .route = h->route,
-		.provider = h->provider,
-		.site = h->site,
-		.stream = h->stream,
-		.sender_domain = h->sender_domain,
+	return (struct evidence){ .route = h->of->route,
+		.provider = h->of->provider,
+		.site = h->of->site,
+		.stream = h->of->stream,
+		.sender_domain = h->of->sender_domain,
 		.epoch = h->epoch,
 		.left_us = clock_mono_us() - clock_utc_us() + h->utc_us,
 		.is_first = !h->is_heard,
-		.is_notice = h->sender[0] == '\0' };
+		.is_notice = *handed_sender(h) == '\0' };
 }
 
 void

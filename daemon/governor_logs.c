@@ -24,15 +24,14 @@
 #include "conf/base/xalloc.h"
 #include "daemon/outcome.h"
 
-#define SEC	       INT64_C(1000000)
-#define HANDED_PREFIX  "q "
-#define PLACE_PREFIX   "l "
-#define KEPT_BEYOND_US (3600 * SEC) /* the MTA's own expiry may be later */
+#define SEC	     INT64_C(1000000)
+#define PLACE_PREFIX "l "
 
 /* ---- facts ---- */
 
-static void
-put(struct governor *g, const char *prefix, const char *name, const char *value)
+void
+governor_logs_put(struct governor *g, const char *prefix, const char *name,
+    const char *value)
 {
 	struct governor_logs *logs = g->logs;
 	char key[SPOOL_FACT_KEY_MAX];
@@ -45,25 +44,6 @@ put(struct governor *g, const char *prefix, const char *name, const char *value)
 	logs->last = &(*logs->last)->next;
 }
 
-void
-governor_handed_keep(struct governor *g, const struct handed *h)
-{
-	struct strbuf text = { 0 };
-
-	handed_format(h, &text);
-	put(g, HANDED_PREFIX, h->key, text.data);
-	strbuf_fini(&text);
-}
-
-void
-governor_handed_drop(struct governor *g, struct handed *h)
-{
-	if (h->n_held > 0)
-		governor_release(g, h, h->n_held);
-	put(g, HANDED_PREFIX, h->key, NULL);
-	handed_remove(&g->logs->handed, h);
-}
-
 struct spool_fact *
 governor_logs_take_facts(struct governor *g)
 {
@@ -72,24 +52,13 @@ governor_logs_take_facts(struct governor *g)
 
 	for (struct log_slot *s = logs->slots; s != NULL; s = s->next) {
 		if (s->is_unsaved)
-			put(g, PLACE_PREFIX, s->name, s->place);
+			governor_logs_put(g, PLACE_PREFIX, s->name, s->place);
 		s->is_unsaved = false;
 	}
 	facts = logs->facts;
 	logs->facts = NULL;
 	logs->last = &logs->facts;
 	return facts;
-}
-
-static void
-set_due(struct governor *g, struct handed *h)
-{
-	const struct conf_mta_log *log = governor_log_of(g, h->route);
-	int64_t after_us = g->rt->conf->spool.expire_us + KEPT_BEYOND_US;
-
-	if (h->n_held > 0)
-		after_us = log != NULL ? log->credit_timeout_us : 0;
-	heap_move(&g->logs->handed.due, &h->due, h->utc_us + after_us);
 }
 
 /* ---- which log is whose ---- */
@@ -110,15 +79,16 @@ id_of(const char *name)
 	return hash;
 }
 
-static void
-key_of(uint32_t id, const char *queue_id, size_t len, char out[HANDED_KEY_MAX])
+void
+governor_logs_key(uint32_t id, const char *queue_id, size_t len,
+    char out[HANDED_KEY_MAX])
 {
 	snprintf(out, HANDED_KEY_MAX, "%08x %.*s", id, (int)len, queue_id);
 }
 
 /* A log's name, as its reader gives it: that of the slot. */
-static struct log_slot *
-slot_of(struct governor *g, const char *route)
+struct log_slot *
+governor_slot_of(struct governor *g, const char *route)
 {
 	const struct conf_mta_log *log = governor_log_of(g, route);
 
@@ -133,151 +103,11 @@ slot_of(struct governor *g, const char *route)
 	return NULL;
 }
 
-/* ---- handing over ---- */
-
-static const struct rcpt_result *
-first_delivered(const struct transaction *t)
-{
-	for (size_t i = 0; i < t->n_recipients; i++)
-		if (t->results[i].fate == FATE_DELIVERED)
-			return &t->results[i];
-	return NULL;
-}
-
-/* How the log will name it; false: nothing leads from the log to it. */
-static bool
-key_of_job(const struct job *job, const struct log_slot *slot,
-    char out[HANDED_KEY_MAX])
-{
-	const struct transaction *t = &job->pool.transaction;
-	const struct rcpt_result *r = first_delivered(t);
-	char id[MTA_QUEUE_ID_SIZE];
-
-	if (r == NULL)
-		return false;
-	if (mta_queue_id(r->reply != NULL ? r->reply : "", id)) {
-		key_of(slot->id, id, strlen(id), out);
-		return true;
-	}
-	if (!t->ident_passed)
-		return false;
-	snprintf(out, HANDED_KEY_MAX, "%08x #%s", slot->id, job->ident);
-	return true;
-}
-
-bool
-governor_is_relayed(struct governor *g, const struct job *job)
-{
-	const struct log_slot *slot = slot_of(g, job->route_name);
-	char key[HANDED_KEY_MAX];
-
-	return slot != NULL && key_of_job(job, slot, key);
-}
-
-/* "ip-a/other:example.net" -> "example.net" */
-static const char *
-site_of(const char *lane)
-{
-	const char *dest = strchr(lane, '/');
-	const char *site = dest != NULL ? strchr(dest, ':') : NULL;
-
-	return site != NULL ? site + 1 : "";
-}
-
-static void
-replay(struct governor *g, struct log_slot *slot, const char *key,
-    const char *ident)
-{
-	struct log_store *store = &g->logs->store;
-	struct stored_id *id = log_store_find(store, key);
-
-	if (id == NULL && ident != NULL)
-		id = log_store_find_ident(store, ident);
-	if (id == NULL)
-		return;
-	log_store_take(store, id);
-	if (strcmp(id->key, key) != 0) {
-		/* Known by its ident alone so far. */
-		put(g, HANDED_PREFIX, key, NULL);
-		handed_rekey(&g->logs->handed,
-		    handed_find(&g->logs->handed, key), id->key);
-		governor_handed_keep(g, handed_find(&g->logs->handed, id->key));
-	}
-	for (struct stored_record *r = id->first; r != NULL; r = r->next) {
-		struct handed *h = handed_find(&g->logs->handed, id->key);
-
-		if (h != NULL)
-			governor_evidence(g, slot, h, &r->record);
-	}
-	stored_id_free(id);
-}
-
-/* The domain of a sender, as lanes' sender domains are named. */
-static void
-sender_domain_of(const char *sender, char out[ADDRESS_DOMAIN_MAX + 1])
-{
-	if (*sender == '\0' ||
-	    domain_normalise(address_domain(sender), out) < 0)
-		*out = '\0';
-}
-
-struct spool_fact *
-governor_hand_over(struct governor *g, const struct job *job,
-    uint32_t n_relayed)
-{
-	struct governor_logs *logs = g->logs;
-	const struct envelope *e = &job->content.envelope;
-	struct log_slot *slot = slot_of(g, job->route_name);
-	char key[HANDED_KEY_MAX], domain[ADDRESS_DOMAIN_MAX + 1];
-	struct strbuf text = { 0 }, fact_key = { 0 };
-	struct spool_fact *fact;
-	struct handed *h, *old;
-
-	key_of_job(job, slot, key);
-	sender_domain_of(e->sender, domain);
-	old = handed_find(&logs->handed, key);
-	if (old != NULL) /* a queue id that is used again */
-		governor_handed_drop(g, old);
-	h = handed_add(&logs->handed, key,
-	    &(struct handed){ .message = job->message,
-		.number = job->number,
-		.utc_us = clock_utc_us(),
-		.epoch = sched_epoch(g->sched, job->message, job->number),
-		.n_total = n_relayed,
-		.n_left = n_relayed,
-		.n_held = n_relayed,
-		.route = intern(job->route_name),
-		.provider = intern(job->provider),
-		.site = intern(site_of(job->lane)),
-		.stream = intern(e->stream),
-		.sender_domain = intern(domain) },
-	    e->sender);
-	set_due(g, h);
-	handed_format(h, &text);
-	strbuf_addf(&fact_key, HANDED_PREFIX "%s", key);
-	fact = spool_fact_new(fact_key.data, fact_key.len, text.data, text.len);
-	strbuf_fini(&text);
-	strbuf_fini(&fact_key);
-	while ((old = handed_surplus(&logs->handed)) != NULL)
-		governor_handed_drop(g, old);
-	return fact;
-}
-
-void
-governor_handed_over(struct governor *g, const struct job *job)
-{
-	struct log_slot *slot = slot_of(g, job->route_name);
-	char key[HANDED_KEY_MAX];
-
-	if (slot != NULL && key_of_job(job, slot, key))
-		replay(g, slot, key, job->ident);
-}
-
 /* ---- what a log says ---- */
 
-static void
-tell_alert(struct governor *g, const struct log_slot *s, const char *state,
-    const char *why)
+void
+governor_log_alert(struct governor *g, const struct log_slot *s,
+    const char *state, const char *why)
 {
 	log_warn("log", LOG_STR("log", s->name), LOG_STR("state", state),
 	    LOG_STR("why", why));
@@ -297,7 +127,7 @@ on_gap(struct governor *g, struct log_slot *s, const struct mta_record *r)
 	s->n_lost += r->n_lost > 0 ? r->n_lost : 1;
 	snprintf(why, sizeof(why), "the system's logger dropped %llu lines",
 	    (unsigned long long)r->n_lost);
-	tell_alert(g, s, "lines-lost", why);
+	governor_log_alert(g, s, "lines-lost", why);
 }
 
 /* By its ident alone until now: the log says which queue id that is. */
@@ -316,8 +146,8 @@ find_by_ident(struct governor *g, const struct log_slot *s,
 	h = handed_find(&g->logs->handed, placeholder);
 	if (h == NULL)
 		return NULL;
-	put(g, HANDED_PREFIX, placeholder, NULL);
-	handed_rekey(&g->logs->handed, h, key);
+	governor_logs_put(g, HANDED_PREFIX, placeholder, NULL);
+	h = handed_rekey(&g->logs->handed, h, key);
 	governor_handed_keep(g, h);
 	return h;
 }
@@ -332,14 +162,13 @@ follow_child(struct governor *g, const struct log_slot *s, struct handed *h,
 
 	if (r->kind != MTA_LOG_DELIVERED || r->child.len == 0 || h->n_total > 1)
 		return false;
-	key_of(s->id, r->child.p, r->child.len, key);
-	if (strcmp(key, h->key) == 0 ||
+	governor_logs_key(s->id, r->child.p, r->child.len, key);
+	if (strcmp(key, handed_key(h)) == 0 ||
 	    log_store_find(&g->logs->store, key) == NULL)
 		return false;
-	put(g, HANDED_PREFIX, h->key, NULL);
-	handed_rekey(&g->logs->handed, h, key);
-	governor_handed_keep(g, h);
-	replay(g, (struct log_slot *)(uintptr_t)s, key, NULL);
+	governor_logs_put(g, HANDED_PREFIX, handed_key(h), NULL);
+	governor_handed_keep(g, handed_rekey(&g->logs->handed, h, key));
+	governor_replay(g, (struct log_slot *)(uintptr_t)s, key, NULL);
 	return true;
 }
 
@@ -358,7 +187,7 @@ on_record(struct governor *g, struct log_slot *s, const struct mta_record *r)
 	}
 	if (r->queue_id.len == 0 || r->queue_id.len >= MTA_QUEUE_ID_SIZE)
 		return;
-	key_of(s->id, r->queue_id.p, r->queue_id.len, key);
+	governor_logs_key(s->id, r->queue_id.p, r->queue_id.len, key);
 	h = handed_find(&g->logs->handed, key);
 	if (h == NULL)
 		h = find_by_ident(g, s, r, key);
@@ -378,7 +207,8 @@ on_broken(struct governor *g, struct log_slot *s, const struct log_batch *b)
 	s->broken_us = clock_mono_us();
 	snprintf(s->why, sizeof(s->why), "%.190s",
 	    b->is_broken ? b->why.text : "");
-	tell_alert(g, s, s->is_broken ? "unreadable" : "readable", s->why);
+	governor_log_alert(g, s, s->is_broken ? "unreadable" : "readable",
+	    s->why);
 }
 
 static void
@@ -405,7 +235,7 @@ governor_log_batch(struct governor *g, struct letter *letter_take)
 		if (b->n_lines > 0)
 			s->line_us = clock_mono_us();
 		if (b->n_gaps > s->n_gaps)
-			tell_alert(g, s, "lines-lost",
+			governor_log_alert(g, s, "lines-lost",
 			    "the file that was being read is gone");
 		s->n_gaps = b->n_gaps;
 		on_broken(g, s, b);
@@ -418,46 +248,6 @@ governor_log_batch(struct governor *g, struct letter *letter_take)
 }
 
 /* ---- time ---- */
-
-/* Of these the log didn't say a word. */
-static void
-on_timed_out(struct governor *g, const struct handed *h)
-{
-	struct log_slot *s = slot_of(g, h->route);
-	char why[160];
-
-	if (s == NULL || h->is_heard)
-		return;
-	s->n_timed_out += h->n_held;
-	if (s->is_silent)
-		return;
-	s->is_silent = true;
-	snprintf(why, sizeof(why),
-	    "it says nothing of mail that was handed over by %s; its credit "
-	    "is released",
-	    h->route);
-	tell_alert(g, s, "silent", why);
-}
-
-static void
-pass_time(struct governor *g)
-{
-	struct handed_table *t = &g->logs->handed;
-	int64_t utc_us = clock_utc_us();
-	struct handed *h;
-
-	while ((h = handed_due(t, utc_us)) != NULL) {
-		if (h->n_held == 0) {
-			governor_handed_drop(g, h);
-			continue;
-		}
-		on_timed_out(g, h);
-		governor_release(g, h, h->n_held);
-		set_due(g, h);
-		governor_handed_keep(g, h);
-		g->wants_plan = true;
-	}
-}
 
 /* What was taken from the configuration, once its batches are through. */
 static void
@@ -482,7 +272,7 @@ governor_logs_tick(struct governor *g)
 {
 	struct log_slot *s;
 
-	pass_time(g);
+	governor_handed_tick(g);
 	log_store_tick(&g->logs->store, clock_mono_us());
 	DL_FOREACH(g->logs->slots, s)
 		if (s->is_silent && clock_mono_us() - s->line_us < SEC)
@@ -497,6 +287,15 @@ governor_log_alerts_each(const struct governor *g,
 	const struct log_slot *s;
 	char text[400];
 
+	if (g->logs->is_full) {
+		snprintf(text, sizeof(text),
+		    "more than %zu messages (feedback.handed) lie with MTAs: "
+		    "the %llu oldest were forgotten, and what the log says of "
+		    "them is nobody's",
+		    g->logs->handed.most,
+		    (unsigned long long)g->logs->n_forgotten);
+		each(text, arg);
+	}
 	DL_FOREACH(g->logs->slots, s) {
 		if (s->is_gone)
 			continue;
@@ -551,23 +350,6 @@ governor_logs_restore(struct governor *g, const void *key, size_t key_len,
 	free(k);
 	free(v);
 	return is_ours;
-}
-
-void
-governor_logs_restored(struct governor *g)
-{
-	int64_t now_us = clock_mono_us();
-	struct handed *h;
-
-	DL_FOREACH(g->logs->handed.oldest, h) {
-		struct evidence e = { .route = h->route,
-			.provider = h->provider,
-			.site = h->site };
-
-		set_due(g, h);
-		if (h->n_held > 0)
-			sched_handed(g->sched, &e, h->n_held, now_us);
-	}
 }
 
 static int
@@ -645,7 +427,7 @@ governor_logs_start(struct governor *g, struct err *err_out)
 	DL_FOREACH_SAFE(g->logs->slots, s, next) {
 		if (s->reader != NULL)
 			continue;
-		put(g, PLACE_PREFIX, s->name, NULL);
+		governor_logs_put(g, PLACE_PREFIX, s->name, NULL);
 		DL_DELETE(g->logs->slots, s);
 		free(s->name);
 		free(s->place);
@@ -660,6 +442,7 @@ governor_logs_reload(struct governor *g)
 	struct log_slot *s;
 	struct err err;
 
+	g->logs->handed.most = (size_t)g->rt->conf->feedback.handed;
 	DL_FOREACH(g->logs->slots, s)
 		s->is_gone = true;
 	if (open_all(g, &err) < 0)
@@ -674,7 +457,7 @@ governor_logs_open(struct governor *g)
 {
 	g->logs = xcalloc(1, sizeof(*g->logs));
 	g->logs->last = &g->logs->facts;
-	handed_init(&g->logs->handed, HANDED_MOST);
+	handed_init(&g->logs->handed, (size_t)g->rt->conf->feedback.handed);
 }
 
 void

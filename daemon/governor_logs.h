@@ -7,7 +7,9 @@
 #include "daemon/log_reader.h"
 #include "daemon/log_store.h"
 
-/* Shared by governor_logs.c and governor_evidence.c only. */
+/* Shared by governor_logs.c, governor_handed.c and governor_evidence.c only. */
+#define HANDED_PREFIX "q " /* of facts */
+
 struct log_slot { /* one log that is read */
 	struct log_slot *prev, *next;
 	struct log_reader *reader;
@@ -29,6 +31,8 @@ struct log_slot { /* one log that is read */
 struct governor_logs {
 	struct log_slot *slots;
 	struct handed_table handed;
+	uint64_t n_forgotten; /* since the table is full */
+	bool is_full;
 	struct log_store store; /* records whose message isn't known yet */
 	struct spool_fact *facts, **last;
 };
@@ -41,6 +45,21 @@ void governor_release(struct governor *g, struct handed *h, uint32_t n);
 /* The entry changed, or goes: written with the next save. */
 void governor_handed_keep(struct governor *g, const struct handed *h);
 void governor_handed_drop(struct governor *g, struct handed *h);
+/* governor_handed.c */
+void governor_handed_tick(struct governor *g);
+/* What the log said of this queue id, or ident, before anybody knew it. */
+void governor_replay(struct governor *g, struct log_slot *slot, const char *key,
+    const char *ident);
+/* governor_logs.c: the log of a route; NULL: none is read. */
+struct log_slot *governor_slot_of(struct governor *g, const char *route);
+/* How a queue id is named in the table. */
+void governor_logs_key(uint32_t id, const char *queue_id, size_t len,
+    char out[HANDED_KEY_MAX]);
+/* A fact to be written with the next save; value NULL: it goes. */
+void governor_logs_put(struct governor *g, const char *prefix, const char *name,
+    const char *value);
+void governor_log_alert(struct governor *g, const struct log_slot *s,
+    const char *state, const char *why);
 const struct conf_mta_log *governor_log_of(struct governor *g,
     const char *route);
 

@@ -147,7 +147,7 @@ void governor_bounce_unroutable(struct governor *g, uint64_t message,
 void governor_logs_open(struct governor *g);
 bool governor_logs_restore(struct governor *g, const void *key, size_t key_len,
     const void *value, size_t value_len);
-void governor_logs_restored(struct governor *g);
+void governor_handed_restored(struct governor *g); /* governor_handed.c */
 int governor_logs_start(struct governor *g, struct err *err_out);
 void governor_logs_reload(struct governor *g);
 void governor_logs_stop(struct governor *g);

@@ -74,7 +74,7 @@ governor_restore(struct governor *g, struct err *err_out)
 		return -1;
 	sched_restored(g->sched, now_us);
 	governor_reports_restored(g);
-	governor_logs_restored(g);
+	governor_handed_restored(g);
 	return 0;
 }
 

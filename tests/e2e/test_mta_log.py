@@ -195,5 +195,52 @@ class PostfixLog(unittest.TestCase):
             self.assertTrue([e for e in f.events("alert") if e.get("state") == "silent"])
 
 
+class WrittenLog(unittest.TestCase):
+    """A log that the test writes, in front of a peer that gives queue ids."""
+
+    CONFIG = CONFIG.replace('"%s"', '"{dir}/mail.log"').replace("feedback: {", "feedback: {%s, ")
+
+    def setUp(self):
+        self.n = 0
+
+        def queued(_session, _content):
+            self.n += 1
+            return f"250 2.0.0 Ok: queued as 1A2B3C{self.n:04X}"
+        self.peer = Peer({"eod": queued})
+        self.addCleanup(self.peer.close)
+
+    def flyball(self, feedback, log):
+        return Flyball(self.CONFIG % (self.peer.port, feedback, log), files={"mail.log": ""})
+
+    def sent(self, f, number):
+        with open(f.tmp.file("mail.log"), "a") as log:
+            log.write(f"Nov 25 04:00:00 host postfix/smtp[7]: 1A2B3C{number:04X}: to=<a@gmail.com>, "
+                      "relay=mx.test[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n")
+
+    def test_the_table_is_full(self):
+        with self.flyball("handed: 100", ", credit: 1000") as f:
+            send(f, ["a@gmail.com"], 100)
+            wait_until(lambda: len(f.events("relayed")) == 100, 20, "as many as are remembered")
+            self.assertEqual(f.ctl("status")["alerts"], [])
+            self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 100)
+            send(f, ["a@gmail.com"], 5)
+            wait_until(lambda: len(f.events("relayed")) == 105, 20, "five more")
+            alert, = f.ctl("status")["alerts"]
+            self.assertIn("the 5 oldest were forgotten", alert["text"])
+            self.assertEqual([e["state"] for e in f.events("alert")], ["full"])
+            self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 100)  # their credit is free
+            for number in range(1, 20):
+                self.sent(f, number)
+            wait_until(lambda: len(f.events("delivered")) == 14, 10, "the word of those that are known")
+            wait_until(lambda: f.ctl("status")["alerts"] == [], 5, "room again")
+            f.stop()
+            f.start()
+            self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 86)
+            for number in range(20, 106):
+                self.sent(f, number)
+            wait_until(lambda: len(f.events("delivered")) == 100, 10, "the rest")
+            self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 0)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -10,8 +10,15 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
+
 #include "conf/base/strbuf.h"
 
+static const struct handed_names names = { .route = "ip-a",
+	.provider = "other",
+	.site = "x.example",
+	.stream = "news",
+	.sender_domain = "shop.example" };
 static const struct handed some = { .message = 42,
 	.number = 1,
 	.n_total = 3,
@@ -19,11 +26,7 @@ static const struct handed some = { .message = 42,
 	.n_held = 1,
 	.n_seen = 4,
 	.utc_us = 1795466400000000,
-	.route = "ip-a",
-	.provider = "other",
-	.site = "x.example",
-	.stream = "news",
-	.sender_domain = "shop.example" };
+	.of = &names };
 
 static void
 test_by_queue_id(void **state)
@@ -36,8 +39,13 @@ test_by_queue_id(void **state)
 	h = handed_add(&t, "a Q1", &some, "s@shop.example");
 	assert_ptr_equal(handed_find(&t, "a Q1"), h);
 	assert_null(handed_find(&t, "b Q1"));
-	assert_string_equal(h->sender, "s@shop.example");
-	handed_rekey(&t, h, "a Q2");
+	assert_string_equal(handed_sender(h), "s@shop.example");
+	assert_string_equal(handed_key(h), "a Q1");
+	heap_move(&t.due, &h->due, 5);
+	h = handed_rekey(&t, h, "a Q2");
+	assert_string_equal(handed_sender(h), "s@shop.example");
+	assert_ptr_equal(handed_due(&t, 5), h);
+	assert_ptr_equal(handed_rekey(&t, h, "a Q2"), h);
 	assert_null(handed_find(&t, "a Q1"));
 	assert_ptr_equal(handed_find(&t, "a Q2"), h);
 	/* A queue id that is used again: the old one is over. */
@@ -71,6 +79,91 @@ test_time_and_room(void **state)
 	handed_fini(&t);
 }
 
+/* The names go with the last that has them. */
+static void
+test_names_come_and_go(void **state)
+{
+	struct handed_names of = names;
+	struct handed like = some;
+	struct handed_table t;
+	char site[30], key[30];
+
+	(void)state;
+	handed_init(&t, 3);
+	like.of = &of;
+	of.site = site;
+	for (int i = 0; i < 1000; i++) {
+		snprintf(site, sizeof(site), "s%d.example", i);
+		snprintf(key, sizeof(key), "a Q%d", i);
+		handed_add(&t, key, &like, "");
+		while (handed_surplus(&t) != NULL)
+			handed_remove(&t, handed_surplus(&t));
+	}
+	assert_int_equal(t.n, 3);
+	for (int i = 997; i < 1000; i++) {
+		struct handed *h;
+
+		snprintf(site, sizeof(site), "s%d.example", i);
+		snprintf(key, sizeof(key), "a Q%d", i);
+		h = handed_find(&t, key);
+		assert_string_equal(h->of->site, site);
+		assert_string_equal(h->of->sender_domain, "shop.example");
+		handed_remove(&t, h);
+	}
+	assert_null(t.kins);
+	handed_fini(&t);
+}
+
+static void
+test_the_oldest_is_first_again_after_reading(void **state)
+{
+	static const int64_t ages[] = { 30, 10, 20 };
+	struct handed like = some;
+	struct handed_table t;
+	struct handed *h;
+	char key[30];
+
+	(void)state;
+	handed_init(&t, 3);
+	for (int i = 0; i < 3; i++) {
+		snprintf(key, sizeof(key), "a Q%d", i);
+		like.utc_us = ages[i];
+		handed_add(&t, key, &like, "");
+	}
+	handed_sort(&t);
+	h = handed_oldest(&t);
+	for (int64_t age = 10; age <= 30; age += 10, h = handed_next(h))
+		assert_true(h->utc_us == age);
+	assert_null(h);
+	handed_fini(&t);
+}
+
+/* As the documentation of feedback.handed says. */
+static void
+test_what_one_costs(void **state)
+{
+	enum { N = 100000 };
+	struct handed_table t;
+	struct mallinfo2 before = mallinfo2(), after;
+	char key[40], sender[60];
+	size_t each;
+
+	(void)state;
+	handed_init(&t, N);
+	for (int i = 0; i < N; i++) {
+		snprintf(key, sizeof(key), "0123abcd 4bXyz%07dzK2m", i);
+		snprintf(sender, sizeof(sender), "bounces+%d@news.example", i);
+		heap_move(&t.due, &handed_add(&t, key, &some, sender)->due, i);
+	}
+	after = mallinfo2();
+	each =
+	    (after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) /
+	    N;
+	print_message("%zu bytes an entry\n", each);
+	assert_true(each <= 256);
+	handed_fini(&t);
+}
+
 static void
 test_kept(void **state)
 {
@@ -86,7 +179,9 @@ test_kept(void **state)
 	handed_format(h, &again);
 	assert_string_equal(text.data, again.data);
 	assert_int_equal(h->message, 42);
-	assert_string_equal(h->site, "x.example");
+	assert_string_equal(h->of->site, "x.example");
+	/* Of one family, and their names are there once. */
+	assert_ptr_equal(h->of, handed_find(&t, "a Q1")->of);
 	strbuf_fini(&text);
 	strbuf_fini(&again);
 	handed_fini(&t);
@@ -117,6 +212,9 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_queue_id),
 		cmocka_unit_test(test_time_and_room),
+		cmocka_unit_test(test_names_come_and_go),
+		cmocka_unit_test(test_the_oldest_is_first_again_after_reading),
+		cmocka_unit_test(test_what_one_costs),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_kept_badly),
 	};
