@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * A worker's listening sockets: accepts, asks the peer table whether this
- * address may have a session now, and hands the socket to session_io. Out of
- * descriptors, it rests for a moment instead of spinning.
+ * address may have a session now, and hands the socket to session_io.
+ *
+ * Clients may not have all descriptors: connections to next hops, body files,
+ * logs and the operator need some too. A new socket has the lowest free number,
+ * so its number tells how many there are in use. Out of descriptors all the
+ * same, it rests for a moment instead of spinning.
  */
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utlist.h>
@@ -24,7 +30,33 @@ struct acceptor {
 	char *text;
 	struct event *event;
 	struct event *rest; /* wakes it after EMFILE */
+	int fd_limit;	    /* a session's is below */
+	int64_t told_us;    /* that clients were turned away for this */
 };
+
+/* Besides next hops: database, listeners, logs, admin and HTTP clients. */
+#define FDS_OF_OURS   48
+#define ROUTE_FDS_MAX 128
+#define TELL_EVERY_US 60000000
+
+/* A connection has a body file beside it. At most half of all is kept back. */
+static int
+session_fd_limit(const struct conf *conf)
+{
+	struct rlimit limit;
+	rlim_t kept = FDS_OF_OURS;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	for (size_t i = 0; i < conf->n_routes; i++) {
+		unsigned n = conf->routes[i].connections;
+
+		kept += 2 * (n > 0 && n < ROUTE_FDS_MAX ? n : ROUTE_FDS_MAX);
+	}
+	if (kept > limit.rlim_cur / 2)
+		kept = limit.rlim_cur / 2;
+	return (int)(limit.rlim_cur - kept);
+}
 
 static const struct conf_listener *
 find_listener(const struct worker *w, const char *text)
@@ -56,6 +88,25 @@ refuse(int fd, const char *hostname, enum peer_answer answer)
 	close(fd);
 }
 
+/* True: it was told to come back. */
+static bool
+is_over_limit(struct acceptor *a, int fd)
+{
+	int64_t now_us = clock_mono_us();
+
+	if (fd < a->fd_limit)
+		return false;
+	if (a->told_us == 0 || now_us - a->told_us > TELL_EVERY_US) {
+		a->told_us = now_us;
+		log_warn("descriptors", LOG_STR("listener", a->text),
+		    LOG_INT("for_sessions", a->fd_limit),
+		    LOG_STR("effect", "new clients are told to come back"),
+		    LOG_STR("hint", "raise LimitNOFILE"));
+	}
+	refuse(fd, a->worker->rt->conf->daemon.hostname, PEER_TOO_MANY_SESSIONS);
+	return true;
+}
+
 static void
 admit(struct acceptor *a, int fd, const struct sockaddr *peer)
 {
@@ -64,6 +115,8 @@ admit(struct acceptor *a, int fd, const struct sockaddr *peer)
 	const struct conf_limits *limits = &w->rt->conf->limits;
 	enum peer_answer answer;
 
+	if (is_over_limit(a, fd))
+		return;
 	answer = peer_admit(w->shared->peers, peer, limits, clock_mono_us());
 	if (answer != PEER_ADMITTED) {
 		refuse(fd, w->rt->conf->daemon.hostname, answer);
@@ -151,6 +204,7 @@ acceptors_configure(struct worker *w)
 
 		a->worker = w;
 		a->text = xstrdup(l->text);
+		a->fd_limit = session_fd_limit(w->rt->conf);
 		a->event = event_new(w->base, l->fds[w->index],
 		    EV_READ | EV_PERSIST, on_acceptable, a);
 		a->rest = evtimer_new(w->base, on_rested, a);

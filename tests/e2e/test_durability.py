@@ -8,7 +8,7 @@ import time
 import unittest
 
 import storm
-from harness import Flyball, Peer, Provider, wait_until
+from harness import Flyball, Peer, Provider, certificate, crypt_line, wait_until
 
 CONFIG = """
 listeners:
@@ -21,29 +21,47 @@ routes:
   out: {next_hop: "127.0.0.1:%d", tls: none, connections: 8, backoff: {first: 200ms, max: 200ms}}
 """
 
+MIXED = """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+  - {listen: "127.0.0.1:{port2}", tls: starttls, auth: required}
+tls: {certificate: "%s", key: "%s"}
+auth: {users_file: "{dir}/users"}
+limits: {sessions_per_address: 1000}
+suppression: {action: off}
+providers: {other: {rate: unlimited, connections: 20}}
+spool: {retry: {first: 200ms, factor: 1, max: 200ms}}
+routes:
+  out: {next_hop: "127.0.0.1:%d", tls: none, connections: 8, backoff: {first: 200ms, max: 200ms}}
+"""
+
 WORLD = """
 listen: "127.0.0.1:0"
+report: 0s
 providers:
-  any:
-    domains: ["*"]
-    latency: 3ms
-"""
+  nowhere: {domains: [%s], noise: {unknown_user: 100%%}}
+  any: {domains: ["*"], latency: 3ms, noise: {system: 5%%, reset: 1%%}}
+""" % storm.NOWHERE
 
 
 class KillNine(unittest.TestCase):
     def test_nothing_accepted_is_lost(self):
-        n_kills = int(os.environ.get("FLYBALL_KILLS", "50"))
+        """Small and large mail, several recipients and some that don't exist,
+        with TLS and without, deferrals, reloads and pauses."""
+        n_kills = int(os.environ.get("FLYBALL_KILLS", "100"))
         seed = storm.seed_of_the_day()
         print(f"kill -9: seed {seed}, {n_kills} kills", flush=True)
-        with Provider(WORLD, store=True) as provider:
-            with Flyball(CONFIG % ("", provider.port)) as f:
-                accepted = storm.rage(f, n_kills, seed)
+        with Provider(WORLD, args=["--seed", str(seed % 1000)], store=True) as provider:
+            config = MIXED % (*certificate(), provider.port)
+            with Flyball(config, files={"users": crypt_line("app", "secret") + "\n"}) as f:
+                rage = storm.Storm(f, seed, is_mixed=True, tls=(f.port2, "app", "secret"))
+                rage.rage(n_kills)
                 self.assertEqual(f.stop(), 0)
             # Only what was in flight may come twice: for each of the route's
             # connections one on the wire, and one whose outcome wasn't on the
             # disk yet.
-            storm.compare(self, accepted, provider.stored(), n_kills * 8 * 2)
-        self.assertGreater(len(accepted), n_kills)
+            storm.compare(self, rage.accepted(), provider.stored(), n_kills * 8 * 2, rage.to_hear())
+        self.assertGreater(len(rage.accepted()), n_kills)
 
 
 class Stops(unittest.TestCase):

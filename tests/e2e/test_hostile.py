@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: ISC
 """Clients and peers that mean harm: what they cost, and what they break."""
 
+import errno
 import os
 import socket
 import ssl
 import time
 import unittest
 
+from fault import ACCEPT, ELSE, LIBRARY, SOCKET, FaultyFlyball
 from harness import IS_SANITIZED, PATIENCE, Flyball, Peer, certificate, crypt_line, wait_until
 
 OPEN = """
@@ -223,37 +225,67 @@ class Drain(unittest.TestCase):
 
 
 class Descriptors(unittest.TestCase):
-    def test_out_of_descriptors(self):
-        """Nothing spins, and all is well once there are some again."""
-        with Peer() as peer, Flyball(OPEN % peer.port, n_files=64) as f:
-            held = []
+    def test_clients_cant_have_them_all(self):
+        """With few, clients beyond are told to come back; those that are here go
+        on, mail leaves, and the operator gets through."""
+        with Peer() as peer, Flyball(OPEN % peer.port, n_files=128) as f:
+            held, refused = [], 0
             try:
-                for _ in range(80):
-                    held.append(socket.create_connection(("127.0.0.1", f.port), timeout=5))
-                admin = socket.socket(socket.AF_UNIX)
-                admin.connect(f.socket)
-                held.append(admin)
-                wait_until(lambda: n_descriptors(f) >= 64, 10, "no descriptor left")
-                time.sleep(0.2)
+                for _ in range(150):
+                    s = socket.create_connection(("127.0.0.1", f.port), timeout=5)
+                    if s.recv(1000).startswith(b"220"):
+                        held.append(s)
+                        continue
+                    refused += 1
+                    s.close()
+                self.assertGreater(len(held), 20)
+                self.assertGreater(refused, 50)
+                self.assertLess(n_descriptors(f), 128 - 40)
                 before = cpu_s(f)
-                time.sleep(2)
-                self.assertLess(cpu_s(f) - before, 0.5, "busy out of descriptors")
-                admin.sendall(b"version\n")  # the operator gets through
-                admin.settimeout(10)
-                self.assertIn(b'"ok":true', admin.recv(4000))
+                for s in held:
+                    s.sendall(b"EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n")
+                    while b"354" not in s.recv(4000):
+                        pass
+                for s in held:  # each in a file of its own
+                    s.sendall((b"x" * 70 + b"\r\n") * 1000 + b".\r\n")
+                replies = [s.recv(1000)[:3] for s in held]
+                self.assertEqual(set(replies) - {b"250", b"451"}, set())
+                n = replies.count(b"250")
+                self.assertGreater(n, 20)
+                wait_until(lambda: len(peer.messages) == n, 20, "the mail to leave")
+                self.assertEqual(f.n_queued(), 0)
+                self.assertLess(cpu_s(f) - before, 2)
+                self.assertEqual(f.log().count("told to come back"), f.log().count("event=descriptors") - 1)
             finally:
                 for s in held:
                     s.close()
 
             def works():
-                try:
-                    with greeted(f) as s:
-                        s.sendall(b"NOOP\r\n")
-                        return b"250" in s.recv(100)
-                except OSError:
-                    return False
+                with socket.create_connection(("127.0.0.1", f.port), timeout=5) as s:
+                    return s.recv(1000).startswith(b"220")
             wait_until(works, 10, "service again")
-            self.assertEqual(f.ctl("status")["totals"]["deliveries"], 0)
+
+    @unittest.skipUnless(os.path.exists(LIBRARY) and not IS_SANITIZED, "the layer isn't built")
+    def test_none_left_at_all(self):
+        """Nothing spins, and all is well once there are some again."""
+        with Peer() as peer, FaultyFlyball(OPEN % peer.port) as f, greeted(f) as old:
+            f.on(ACCEPT | SOCKET, ELSE, error=errno.EMFILE)
+            held = [socket.create_connection(("127.0.0.1", f.port), timeout=5) for _ in range(20)]
+            before = cpu_s(f)
+            time.sleep(1.2)
+            self.assertLess(cpu_s(f) - before, 0.3, "busy out of descriptors")
+            self.assertGreater(f.n_hit(), 1)
+            old.sendall(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n")
+            while b"354" not in old.recv(4000):
+                pass
+            old.sendall(b"x\r\n.\r\n")
+            self.assertIn(b"250", old.recv(1000))
+            f.off()
+            for s in held:
+                s.settimeout(10)
+                self.assertTrue(s.recv(1000).startswith(b"220"))
+                s.close()
+            wait_until(lambda: peer.messages, 20, "the next hop to be tried again")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,9 @@ class BehindUs(unittest.TestCase):
         print(f"kill -9 before Postfix: seed {seed}, {n_kills} kills", flush=True)
         with Provider(store=True) as provider, Postfix(f"127.0.0.1:{provider.port}") as postfix, \
                 Flyball(CONFIG % postfix.port) as f:
-            accepted = storm.rage(f, n_kills, seed, n_senders=3)
+            rage = storm.Storm(f, seed, n_senders=3)
+            rage.rage(n_kills)
+            accepted = rage.accepted()
 
             def has_all():
                 return set(accepted) <= {l["rcpt"].split("@")[0] for l in provider.stored()}

@@ -71,6 +71,8 @@ struct fault {
 	 * isn't on the disk isn't in the files, and the process is dead. */
 	int64_t power;
 	uint64_t n_changes; /* such calls so far */
+	/* How far the wall clock is off, and how long the machine slept. */
+	int64_t clock_us, slept_us;
 	struct fault_rule rules[FAULT_RULES];
 };
 
