@@ -183,13 +183,17 @@ conn_end_job(struct conn *c)
 	pool_finish_job(c->way->pool, job);
 }
 
-/* Everything that ends a connection comes through here. */
+/* Everything that ends a connection comes through here. What is still on its
+ * way must not arrive later: the message is sent once more, and a peer that
+ * reads nothing would hold the kernel's buffers for many minutes. */
 void
 pool_conn_lost(struct conn *c, const char *why)
 {
 	int code = 0;
 	const char *refusal;
 
+	if (c->job != NULL)
+		stream_discard(c->stream);
 	if (c->job != NULL && c->client != NULL &&
 	    c->job->transaction.is_sent) {
 		smtp_client_lost(c->client, why); /* -> on_done */

@@ -103,6 +103,15 @@ close_socket(struct stream *s)
 }
 
 void
+stream_discard(struct stream *s)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (s != NULL && s->fd >= 0)
+		setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+void
 stream_free(struct stream *s)
 {
 	if (s == NULL || s->is_dead)

@@ -53,6 +53,9 @@ struct stream *stream_connect(struct event_base *base,
     socklen_t source_len, const struct stream_ops *ops, void *arg);
 /* Closes now; callbacks end. Its memory goes after the loop's turn. */
 void stream_free(struct stream *s);
+/* From now on what the peer hasn't got goes nowhere when the stream is freed,
+ * and the peer sees a reset instead of an end. */
+void stream_discard(struct stream *s);
 /* Flushes what is queued (at most 5 s), then closes; callbacks end now. */
 void stream_free_flush(struct stream *s);
 

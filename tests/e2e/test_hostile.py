@@ -228,7 +228,7 @@ class Descriptors(unittest.TestCase):
     def test_clients_cant_have_them_all(self):
         """With few, clients beyond are told to come back; those that are here go
         on, mail leaves, and the operator gets through."""
-        with Peer() as peer, Flyball(OPEN % peer.port, n_files=128) as f:
+        with Peer() as peer, Flyball(OPEN % peer.port + "providers: {other: {rate: unlimited}}\n", n_files=128) as f:
             held, refused = [], 0
             try:
                 for _ in range(150):
