@@ -453,6 +453,19 @@ note_accepted(struct governor *g, const struct added_letter *a)
 		    clock_utc_us());
 }
 
+/* A retry that lies further ahead than any delay was written by another clock,
+ * one that has been set back since. */
+static int64_t
+due_of(const struct governor *g, const struct added_letter *a, int64_t now_us)
+{
+	int64_t ahead_us = a->due_utc_us - clock_utc_us();
+	int64_t most_us = 2 * g->rt->conf->spool.retry.max_us;
+
+	if (a->due_utc_us == 0)
+		return now_us;
+	return now_us + (ahead_us < most_us ? ahead_us : most_us);
+}
+
 void
 governor_add(struct governor *g, const struct added_letter *a)
 {
@@ -465,7 +478,7 @@ governor_add(struct governor *g, const struct added_letter *a)
 		.stream = a->stream,
 		.expires_us = a->arrived_utc_us + offset_us +
 		    g->rt->conf->spool.expire_us,
-		.due_us = a->due_utc_us ? a->due_utc_us + offset_us : now_us,
+		.due_us = due_of(g, a, now_us),
 		.attempts = a->attempts,
 		.sender_domain = a->sender_domain };
 

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,29 @@ stream_set_timeout(struct stream *s, int64_t timeout_us)
 		stream_arm_timer(s, s->deadline_us, now_us);
 }
 
+/* Whether the socket has something for us of which the loop hasn't told. */
+static bool
+has_news(const struct stream *s)
+{
+	struct pollfd p = { .fd = s->fd };
+
+	p.events = (short)((s->is_reading ? POLLIN : 0) |
+	    (s->is_writing ? POLLOUT : 0));
+	return p.events != 0 && poll(&p, 1, 0) > 0;
+}
+
+/* After a stop, or on a machine that is too busy, a timer may fire before what
+ * came in time was read: then the loop looks at the socket first, once. */
+static bool
+looks_again(struct stream *s, int64_t now_us)
+{
+	if (s->looked_us == s->deadline_us || !has_news(s))
+		return false;
+	s->looked_us = s->deadline_us;
+	stream_arm_timer(s, now_us, now_us);
+	return true;
+}
+
 void
 stream_on_timer(evutil_socket_t fd, short what, void *arg)
 {
@@ -214,6 +238,8 @@ stream_on_timer(evutil_socket_t fd, short what, void *arg)
 		stream_arm_timer(s, s->deadline_us, now_us);
 		return;
 	}
+	if (looks_again(s, now_us))
+		return;
 	snprintf(s->error, sizeof(s->error), "timed out");
 	s->deadline_us = 0;
 	stream_enter(s);

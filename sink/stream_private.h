@@ -36,6 +36,7 @@ struct stream {
 	size_t out_done;     /* of out, already written */
 	int64_t deadline_us; /* 0 = none */
 	int64_t timer_us;    /* when the timer fires; 0 = not armed */
+	int64_t looked_us;   /* the deadline at which it looked again */
 	unsigned depth;	     /* callbacks on the stack */
 	bool is_dead;
 	bool is_held;

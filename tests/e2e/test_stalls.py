@@ -10,6 +10,7 @@ import select
 import signal
 import smtplib
 import socket
+import threading
 import time
 import unittest
 
@@ -180,6 +181,167 @@ class NextHops(unittest.TestCase):
             session.wfile.flush()
             return hop.bad(session, text)
         return reply
+
+
+def greeted(f):
+    s = socket.create_connection(("127.0.0.1", f.port), timeout=20)
+    s.recv(1000)
+    s.sendall(b"EHLO a.test\r\n")
+    s.recv(4000)
+    return s
+
+
+def in_data(f, to):
+    s = greeted(f)
+    s.sendall(b"MAIL FROM:<s@one.test>\r\nRCPT TO:<%s@x.test>\r\nDATA\r\n" % to)
+    while b"354" not in s.recv(4000):
+        pass
+    return s
+
+
+def rest_of(s):
+    out = b""
+    while True:
+        more = s.recv(4000)
+        if not more:
+            return out
+        out += more
+
+
+class Clients(unittest.TestCase):
+    def test_that_close_one_half(self):
+        """Who has said all and closes his side hears the answers; who closes it
+        within a message has sent none."""
+        with Peer() as peer, Flyball(config({"one": (peer.port, "")})) as f:
+            with in_data(f, b"whole") as s:
+                s.sendall(b"Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n")
+                s.shutdown(socket.SHUT_WR)
+                self.assertRegex(rest_of(s), rb"(?s)250 .*221 ")
+            with in_data(f, b"no-quit") as s:
+                s.sendall(b"Subject: x\r\n\r\nx\r\n.\r\n")
+                s.shutdown(socket.SHUT_WR)
+                self.assertIn(b"250 ", rest_of(s))
+            for size in (10, 200000):
+                with in_data(f, b"half") as s:
+                    s.sendall((b"y" * 70 + b"\r\n") * (size // 72 + 1))
+                    s.shutdown(socket.SHUT_WR)
+                    self.assertNotIn(b"250 ", rest_of(s))
+            with greeted(f) as s:
+                s.sendall(b"MAIL FROM:<s@one.test>\r\n")
+                s.shutdown(socket.SHUT_WR)
+                self.assertIn(b"250 ", rest_of(s))
+            wait_until(lambda: f.n_queued() == 0 and f.ctl("status")["load"]["sessions"] == 0, 10, "the end")
+            self.assertEqual(sorted(m["recipients"][0] for m in peer.messages), ["no-quit@x.test", "whole@x.test"])
+            self.assertEqual([name for _, _, names in os.walk(os.path.join(f.tmp.path, "state", "bodies"))
+                              for name in names], [])
+
+
+class Stopped(unittest.TestCase):
+    def test_for_a_while(self):
+        """SIGSTOP for longer than any timeout: what came meanwhile is read
+        before anybody is given up. FLYBALL_STOP sets the seconds."""
+        seconds = float(os.environ.get("FLYBALL_STOP", "2.5"))
+        stopped = threading.Event()
+        waiting = []
+
+        def late(session, _):
+            waiting.append(session)
+            stopped.wait(30)
+            return session.DEFAULTS[session.server.step]
+
+        hops = {}
+        for step in ("banner", "mail", "rcpt", "data", "eod", "quit"):
+            hops[step] = Peer({step: late}, ehlo=("8BITMIME",))
+            hops[step].step = step
+        routes = {step: (hop.port, "") for step, hop in hops.items()}
+        try:
+            with Flyball(config(routes, "command_timeout: 1s, data_timeout: 1s")) as f:
+                with smtplib.SMTP("127.0.0.1", f.port) as c:
+                    for step in hops:
+                        c.sendmail(f"s@{step}.test", [f"{step}@x.test"], b"Subject: x\r\n\r\nx\r\n")
+                # QUIT comes when the connection has been idle.
+                wait_until(lambda: len(waiting) == len(hops) - 1, 10, "all to be asked")
+                with greeted(f) as idle, in_data(f, b"during") as sender:
+                    f.signal(signal.SIGSTOP)
+                    stopped.set()
+                    idle.sendall(b"NOOP\r\n")
+                    sender.sendall(b"Subject: x\r\n\r\nx\r\n.\r\n")
+                    time.sleep(seconds)
+                    f.signal(signal.SIGCONT)
+                    self.assertIn(b"250 ", idle.recv(1000))
+                    self.assertIn(b"250 ", sender.recv(1000))
+                wait_until(lambda: f.n_queued() == 0, 20, "the queue to drain")
+                wait_until(lambda: f.ctl("status")["load"]["connections"] == 0, 10, "connections to go")
+                self.assertEqual(f.events("deferred"), [])
+            arrived = sorted(r for hop in hops.values() for m in hop.messages for r in m["recipients"])
+            self.assertEqual(arrived, sorted([f"{s}@x.test" for s in hops] + ["during@x.test"]))
+        finally:
+            stopped.set()
+            for hop in hops.values():
+                hop.close()
+
+
+@unittest.skipUnless(os.path.exists(LIBRARY) and not IS_SANITIZED, "the layer isn't built")
+class Clocks(unittest.TestCase):
+    HOUR, DAY = 3600 * 1000000, 86400 * 1000000
+
+    def test_that_jump(self):
+        """The wall clock goes where it likes: rates, retries and deliveries go
+        on as if nothing had been, over restarts too."""
+        greylisted = set()
+
+        def rcpt(session, text):
+            if "later" in text and text not in greylisted:
+                greylisted.add(text)
+                return "450 4.2.0 greylisted"
+            return "250 2.1.5 Ok"
+
+        n = 0
+        text = config_of_clocks()
+        with Peer({"rcpt": rcpt}) as peer, FaultyFlyball(text % peer.port) as f:
+            for jump in (self.HOUR, -400 * self.DAY, 2 * self.DAY, -self.DAY, 700 * self.DAY, 0):
+                n += 1
+                with smtplib.SMTP("127.0.0.1", f.port) as c:
+                    begun = time.monotonic()
+                    for i in range(20):
+                        c.sendmail("s@a.test", [f"j{n}x{i}@slow.test"], b"Subject: x\r\n\r\nx\r\n")
+                        if i == 3:
+                            f.control.clock_us += jump
+                    c.sendmail("s@a.test", [f"later{n}@x.test"], b"Subject: x\r\n\r\nx\r\n")
+                wait_until(lambda: len(greylisted) == n, 5, "a deferral")
+                f.control.clock_us -= 3 * self.DAY  # while it waits for its retry
+                if n % 3 == 0:
+                    f.stop()
+                    f.start()
+                wait_until(lambda: len(peer.messages) == 21 * n, 15, f"all mail after jump {n}")
+                # 20 at 20/s and a burst of 5; a day that passes grants nothing.
+                self.assertGreater(time.monotonic() - begun, 0.5)
+                wait_until(lambda: f.n_queued() == 0, 5, "the queue to drain")
+            self.assertEqual(f.events("expired") + f.events("bounced"), [])
+
+    def test_that_slept(self):
+        """A machine that was suspended goes on."""
+        with Peer() as peer, FaultyFlyball(config_of_clocks() % peer.port) as f:
+            with smtplib.SMTP("127.0.0.1", f.port) as c:
+                for i in range(3):
+                    f.control.slept_us += self.HOUR
+                    f.control.clock_us += self.HOUR
+                    c.sendmail("s@a.test", [f"x{i}@slow.test"], b"Subject: x\r\n\r\nx\r\n")
+                    wait_until(lambda: len(peer.messages) == i + 1, 10, "the mail")
+                    time.sleep(0.6)  # it looks once in half a second
+
+
+def config_of_clocks():
+    return """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+providers:
+  slow: {domains: [slow.test], rate: 20/s, burst: 5}
+  other: {rate: unlimited}
+spool: {retry: {first: 500ms, factor: 1, max: 500ms}}
+routes:
+  out: {next_hop: "127.0.0.1:%d", tls: none}
+"""
 
 
 if __name__ == "__main__":
