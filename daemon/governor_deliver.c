@@ -470,14 +470,15 @@ void
 governor_add(struct governor *g, const struct added_letter *a)
 {
 	int64_t now_us = clock_mono_us();
-	int64_t offset_us = now_us - clock_utc_us();
+	/* What has just come expires from now, whatever clock stamped it. */
+	int64_t since_us =
+	    a->is_new ? now_us : now_us - clock_utc_us() + a->arrived_utc_us;
 	struct mx_place place;
 	struct sched_delivery d = { .message = a->message,
 		.number = a->number,
 		.n_pending = a->n_pending,
 		.stream = a->stream,
-		.expires_us = a->arrived_utc_us + offset_us +
-		    g->rt->conf->spool.expire_us,
+		.expires_us = since_us + g->rt->conf->spool.expire_us,
 		.due_us = due_of(g, a, now_us),
 		.attempts = a->attempts,
 		.sender_domain = a->sender_domain };
