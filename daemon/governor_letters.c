@@ -112,7 +112,7 @@ on_added(const struct envelope *e, void *arg)
 	wanted = atomic_load(&g->shared.wants_events) &&
 	    e->deliveries[0].attempts == 0;
 	a = describe(e, wanted);
-	a->is_new = wanted;
+	a->is_new = e->deliveries[0].attempts == 0;
 	mailbox_post(g->mailbox, &a->letter, GOVERNOR_ADDED);
 }
 
