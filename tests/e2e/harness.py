@@ -105,16 +105,17 @@ def documented_events():
 
 class Flyball:
     """One flyballd. `config` is YAML below our own defaults; the placeholders
-    {port}, {port2}, {dir} are filled in. `n_files` limits its descriptors."""
+    {port}, {port2}, {dir} are filled in. `n_files` limits its descriptors;
+    `prefix` is a command that runs it."""
 
     def __init__(self, config, files=None, start=True, log_level="info", env=None,
-                 n_files=None):
+                 n_files=None, prefix=()):
         self.tmp = TempDir()
         self.port = free_port()
         self.port2 = free_port()
         self.process = None
         self.env = env or {}
-        self.n_files = n_files
+        self.prefix = [*prefix, *(["prlimit", f"--nofile={n_files}"] if n_files else [])]
         self.log_path = self.tmp.file("flyballd.log")
         self.events_path = self.tmp.file("events.jsonl")
         self.socket = self.tmp.file("admin.sock")
@@ -148,9 +149,8 @@ class Flyball:
 
     def spawn(self):
         log = open(self.log_path, "a")
-        limit = ["prlimit", f"--nofile={self.n_files}"] if self.n_files else []
         self.process = subprocess.Popen(
-            [*limit, FLYBALLD, "-c", self.config_path], stdout=log, stderr=log,
+            [*self.prefix, FLYBALLD, "-c", self.config_path], stdout=log, stderr=log,
             env={**os.environ, **self.env})
         log.close()
 

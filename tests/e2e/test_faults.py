@@ -7,16 +7,19 @@ import errno
 import hashlib
 import os
 import random
+import resource
+import signal
 import smtplib
+import socket
 import subprocess
-import sys
+import tempfile
 import threading
 import time
 import unittest
 
-from fault import (ANY, BODIES, DATABASE, DIR_SYNC, DSYNC, EVENTS, GONE, LIBRARY, MKDIR, OPEN, RENAME, STALE, STATE, SYNC,
-                   UNLINK, WRITE, FaultyFlyball)
-from harness import PATIENCE, Flyball, Provider, wait_until
+from fault import (ANY, BODIES, DATABASE, DIR_SYNC, DSYNC, EVENTS, LIBRARY, MKDIR, OPEN, RENAME, STALE, STATE, SYNC, UNLINK,
+                   WRITE, FaultyFlyball)
+from harness import Flyball, Provider, wait_until
 from storm import NOWHERE, Storm, compare, seed_of_the_day
 
 CONFIG = """
@@ -183,6 +186,103 @@ def _make(name, row):
 
 for _name, _row in ROWS.items():
     _make(_name, _row)
+
+
+def in_small_disk(options):
+    """A command that runs another in a mount namespace where the state directory
+    is a file system of its own; or None, where that can't be had."""
+    script = 'mkdir -p "$STATE" && mount -t tmpfs -o mode=0700 tmpfs "$STATE" && mount -o remount,%s "$STATE" && exec "$0" "$@"'
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script % options]
+    with tempfile.TemporaryDirectory() as d:
+        p = subprocess.run([*command, "true"], env={**os.environ, "STATE": d}, capture_output=True)
+    return command if p.returncode == 0 else None
+
+
+def on_small_disk(config, options):
+    command = in_small_disk(options)
+    if command is None:
+        raise unittest.SkipTest("no file system can be mounted here")
+    f = Flyball(config, start=False, prefix=command)
+    f.env["STATE"] = os.path.join(f.tmp.path, "state")
+    return f
+
+
+class SmallDisk(unittest.TestCase):
+    def fill_and_drain(self, min_free, max_bytes, refusal):
+        """Nobody takes mail until the disk is full; then somebody does."""
+        seed = seed_of_the_day()
+        more = f", min_free: {min_free}, max_bytes: {max_bytes}"
+        f = on_small_disk(CONFIG % (more, 9), "size=24m")
+        with f:
+            f.start()
+            with Flow(f, seed, n=2, sizes=(3000, 30000, 200000)) as flow:
+                wait_until(lambda: refusal in flow.refused(), 30, f"the disk to be full (seed {seed})")
+                time.sleep(0.3)
+                self.assertEqual(flow.refused() - {refusal, DISK}, set())
+                before = flow.n_accepted()
+                with Provider(WORLD, args=["--seed", str(seed % 1000)], store=True) as provider:
+                    f.configure(CONFIG % (more, provider.port))
+                    f.ctl("reload")
+                    flow.wait_for_more(20, timeout=40)
+                    flow.stop.set()
+                    wait_until(lambda: f.n_queued() == 0, 60, "the queue to drain")
+                    self.assertGreater(before, 20)
+                    for s in flow.senders:
+                        s.join(30)
+                    wait_until(lambda: f.n_queued() == 0, 60, "the queue to drain")
+                    compare(self, flow.accepted(), provider.stored(), 0, title="small disk")
+            self.assertEqual([s.error for s in flow.senders], [None, None])
+
+    def test_room_is_kept(self):
+        self.fill_and_drain("6MiB", "1GiB", FULL)
+
+    def test_none_is_kept(self):
+        self.fill_and_drain("0B", "1GiB", FULL)
+
+    def test_read_only(self):
+        """One line that says it, and exit 1."""
+        f = on_small_disk(CONFIG % ("", 9), "ro")
+        f.spawn()
+        self.assertEqual(f.process.wait(20), 1)
+        f.process = None
+        self.assertRegex(f.log(), r"(?m)^flyballd: .*[Rr]ead-only file system")
+        f.close()
+
+
+class SmallMemory(unittest.TestCase):
+    def test_end_and_start_again(self):
+        """Out of memory the daemon ends at once, and whoever runs it starts it
+        again: nothing that was accepted is lost."""
+        n, seed = 3, seed_of_the_day()
+
+        def exhaust(f, _):
+            with open(f"/proc/{f.process.pid}/status") as s:
+                now = [int(line.split()[1]) << 10 for line in s if line.startswith("VmData")][0]
+            resource.prlimit(f.process.pid, resource.RLIMIT_DATA, (now + (4 << 20), now + (4 << 20)))
+            held = []
+            try:
+                while f.process.poll() is None and len(held) < 4000:
+                    s = socket.create_connection(("127.0.0.1", f.port), timeout=5)
+                    held.append(s)
+                    s.sendall(b"EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\nDATA\r\n")
+                    while b"354" not in s.recv(4000):
+                        pass
+                    s.sendall((b"y" * 70 + b"\r\n") * 800)
+            except OSError:
+                pass
+            finally:
+                for s in held:
+                    s.close()
+            self.assertIn(f.process.wait(10), (-signal.SIGABRT, -signal.SIGTRAP))
+            self.assertTrue("event=out_of_memory" in f.log() or "failed to allocate" in f.log(), f.log()[-500:])
+            f.process = None
+
+        with Provider(WORLD, args=["--seed", str(seed % 1000)], store=True) as provider, \
+                Flyball(CONFIG % ("", provider.port)) as f:
+            storm = Storm(f, seed, n_senders=3, is_mixed=True)
+            storm.rage(n, exhaust)
+            self.assertEqual(f.stop(), 0)
+            compare(self, storm.accepted(), provider.stored(), n * 6 * 2, storm.to_hear(), "memory")
 
 
 @unittest.skipUnless(os.path.exists(LIBRARY), "the layer isn't built")
