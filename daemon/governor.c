@@ -19,6 +19,7 @@
 #endif
 
 #include "conf/base/clock.h"
+#include "conf/base/log_limit.h"
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
 #include "daemon/activation.h"
@@ -412,6 +413,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	watchdog_tell(g);
 	history_tick(g->history, g->sched, clock_mono_us(), clock_utc_us());
 	governor_logs_tick(g);
+	log_limits_tick(clock_mono_us());
 	end_turn(g);
 }
 

@@ -16,12 +16,17 @@
 #include <arpa/inet.h>
 
 #include "conf/base/clock.h"
+#include "conf/base/log.h"
+#include "conf/base/log_limit.h"
 #include "conf/base/xalloc.h"
 #include "daemon/session_io_private.h"
 #include "sink/tls.h"
 
 /* Whoever is slow to read its last replies holds up our end for so long. */
 #define DRAINING_US 5000000
+
+/* Whoever connects can cause one. */
+static struct log_limit tls_failed = { .event = "tls_failed" };
 
 static const struct stream_ops session_stream_ops;
 
@@ -348,8 +353,9 @@ on_tls_done(void *arg, bool ok)
 	char text[128];
 
 	if (!ok) {
-		log_info("tls_failed", LOG_STR("client", s->client),
-		    LOG_STR("error", stream_error(s->stream)));
+		if (log_limit_take(&tls_failed, clock_mono_us()))
+			log_info("tls_failed", LOG_STR("client", s->client),
+			    LOG_STR("error", stream_error(s->stream)));
 		session_close(s, false);
 		return;
 	}

@@ -19,6 +19,7 @@
 #include <strings.h>
 
 #include "conf/base/log.h"
+#include "conf/base/log_limit.h"
 #include "conf/base/xalloc.h"
 #include "daemon/smtp_session_private.h"
 
@@ -104,6 +105,9 @@ session_replyf(struct smtp_session *s, const char *fmt, ...)
 	session_reply(s, text);
 }
 
+/* Whoever connects can cause one. */
+static struct log_limit abuse = { .event = "session_abuse" };
+
 void
 session_reply_bad(struct smtp_session *s, const char *text)
 {
@@ -113,8 +117,10 @@ session_reply_bad(struct smtp_session *s, const char *text)
 		session_reply(s, text);
 		return;
 	}
-	log_info("session_abuse", LOG_STR("client", s->client),
-	    LOG_INT("bad_commands", s->n_bad), LOG_STR("last_reply", text));
+	if (log_limit_take(&abuse, s->now_us))
+		log_info("session_abuse", LOG_STR("client", s->client),
+		    LOG_INT("bad_commands", s->n_bad),
+		    LOG_STR("last_reply", text));
 	session_reply(s, "421 4.7.0 Too many bad commands, closing");
 	session_close(s, "too many bad commands", true);
 }

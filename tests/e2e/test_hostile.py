@@ -192,6 +192,22 @@ class Tls(unittest.TestCase):
                 self.assertIn(b"250", other.recv(100))
 
 
+    def test_failing_handshakes_dont_fill_the_log(self):
+        with Flyball(with_tls()) as f:
+            for _ in range(30):
+                with greeted(f) as s:
+                    s.sendall(b"STARTTLS\r\n")
+                    self.assertIn(b"220", s.recv(1000))
+                    s.sendall(b"this is no ClientHello\r\n")
+                    s.settimeout(10)
+                    try:
+                        while s.recv(1000):
+                            pass
+                    except ConnectionResetError:
+                        pass
+            self.assertEqual(f.log().count("event=tls_failed"), 1)
+
+
 class Guessing(unittest.TestCase):
     def test_a_few_passwords_a_session(self):
         """Who leaves before the session's limit comes back no more often."""
