@@ -390,6 +390,7 @@ struct conf_stream {
 struct conf_mta_log {
 	char *path; /* "" = journal */
 	bool journal;
+	struct conf_names units;  /* of the journal; empty: the MTA's usual */
 	struct conf_names routes; /* that hand over to it; empty: all */
 	int64_t credit;		  /* recipients; 0 = by the lane's rate */
 	int64_t credit_timeout_us;

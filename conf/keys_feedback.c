@@ -28,6 +28,14 @@ static const struct key_word auto_zero[] = { { "auto", 0 }, { NULL, 0 } };
 	    { "journal", &type_bool, AT(journal), .initial = "no",            \
 		    .text = "Reads the system's journal, by journalctl, in "  \
 			    "place of a file." },                             \
+	    { "unit", &type_names, AT(units),                                 \
+		    .initial_doc = "postfix*, exim*, or opensmtpd* and "      \
+				   "smtpd*",                                  \
+		    .text = "Of the journal, only entries of these systemd "  \
+			    "units are read, as the journal itself knows "    \
+			    "them: any user may write to the mail facility. " \
+			    "* and ? stand for any text and character; `*` "  \
+			    "also takes what is in no unit." },               \
 	    { "route", &type_names, AT(routes), .initial_doc = "every route", \
 		    .text =                                                   \
 			"The route, or routes, whose next hop writes this "   \

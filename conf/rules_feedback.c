@@ -28,6 +28,11 @@ check_source(const struct rules *r, const char *key, size_t i,
 		rule_fail(r, path, "has a path and the journal; one of them");
 	else if (!log->journal && log->path[0] == '\0')
 		rule_fail(r, path, "needs a path, or journal: yes");
+	else if (!log->journal && log->units.n > 0)
+		rule_fail(r, path, "has a path; unit is of the journal");
+	else if (log->journal && log->match != NULL && log->units.n == 0)
+		rule_fail(r, path,
+		    "needs the unit that writes it, or unit: '*'");
 }
 
 static void

@@ -232,6 +232,7 @@ governor_log_batch(struct governor *g, struct letter *letter_take)
 			break;
 	if (s != NULL) {
 		s->n_lines += b->n_lines;
+		s->n_foreign += b->n_foreign;
 		if (b->n_lines > 0)
 			s->line_us = clock_mono_us();
 		if (b->n_gaps > s->n_gaps)
@@ -280,6 +281,21 @@ governor_logs_tick(struct governor *g)
 	free_gone(g);
 }
 
+static void
+say_silent(const struct log_slot *s, char *text, size_t size)
+{
+	int len = snprintf(text, size,
+	    "the log \"%s\" says nothing of %llu recipients that were handed "
+	    "over",
+	    s->name, (unsigned long long)s->n_timed_out);
+
+	if (s->n_foreign > 0 && len > 0 && (size_t)len < size)
+		snprintf(text + len, size - (size_t)len,
+		    "; %llu of its entries are of other units than `unit` "
+		    "names",
+		    (unsigned long long)s->n_foreign);
+}
+
 void
 governor_log_alerts_each(const struct governor *g,
     void (*each)(const char *text, void *arg), void *arg)
@@ -306,10 +322,7 @@ governor_log_alerts_each(const struct governor *g,
 			each(text, arg);
 		}
 		if (s->is_silent) {
-			snprintf(text, sizeof(text),
-			    "the log \"%s\" says nothing of %llu recipients "
-			    "that were handed over",
-			    s->name, (unsigned long long)s->n_timed_out);
+			say_silent(s, text, sizeof(text));
 			each(text, arg);
 		}
 		if (s->n_lost > 0 || s->n_gaps > 0) {
@@ -352,12 +365,24 @@ governor_logs_restore(struct governor *g, const void *key, size_t key_len,
 	return is_ours;
 }
 
+/* All that a reader is made of; malloc'd. */
+static char *
+describe(const struct conf_mta_log *log, enum mta_log_format format)
+{
+	struct strbuf text = { 0 };
+
+	strbuf_addf(&text, "%d %s\n%d\n%s", (int)format, log->path,
+	    log->journal, log->match != NULL ? log->match : "");
+	for (size_t i = 0; i < log->units.n; i++)
+		strbuf_addf(&text, "\n%s", log->units.v[i]);
+	return strbuf_take(&text);
+}
+
 static int
 open_log(struct governor *g, const struct conf_mta_log *log,
     enum mta_log_format format, struct err *err_out)
 {
-	char *conf = xasprintf("%d %s\n%d\n%s", (int)format, log->path,
-	    log->journal, log->match != NULL ? log->match : "");
+	char *conf = describe(log, format);
 	char place[LOG_PLACE_TEXT];
 	struct log_reader *r;
 	struct log_slot *s;

@@ -23,7 +23,8 @@ struct log_slot { /* one log that is read */
 	char why[200];
 	int64_t line_us; /* the last one came; monotonic */
 	int64_t broken_us;
-	uint64_t n_lines, n_records, n_echoes, n_unknown, n_lost, n_timed_out;
+	uint64_t n_lines, n_records, n_echoes, n_unknown, n_lost, n_timed_out,
+	    n_foreign;
 	unsigned n_gaps;
 	bool is_silent; /* was told */
 };

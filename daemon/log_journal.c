@@ -147,6 +147,7 @@ log_entry_parse(const char *line, size_t len, struct log_entry *out,
 		    strtoll(field(entry, "__REALTIME_TIMESTAMP"), NULL, 10),
 		.program = field(entry, "SYSLOG_IDENTIFIER"),
 		.message = field(entry, "MESSAGE"),
+		.unit = field(entry, "_SYSTEMD_UNIT"),
 	};
 	*cursor_out = field(entry, "__CURSOR");
 	return true;

@@ -18,6 +18,9 @@ struct log_entry {
 	int64_t utc_us;
 	const char *program; /* "postfix/smtp" */
 	const char *message;
+	/* The systemd unit that wrote it, as the journal itself found out: no
+	 * writer can say another. "" = none. */
+	const char *unit;
 };
 
 /* NULL: what is written from now on. */

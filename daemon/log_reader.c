@@ -11,6 +11,7 @@
 #include "daemon/log_reader.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,6 +32,8 @@
 
 struct log_reader {
 	char *name, *path; /* path "" = the journal */
+	char **units;	   /* whose entries of the journal are read */
+	size_t n_units;
 	struct mta_log log;
 	struct zone *zone;
 	struct log_pattern *pattern;
@@ -39,7 +42,7 @@ struct log_reader {
 	struct mailbox *to;
 	int kind;
 	struct log_batch *batch; /* being filled */
-	uint64_t n_lines;
+	uint64_t n_lines, n_foreign;
 	bool was_broken;
 	pthread_t thread;
 	bool is_running;
@@ -54,6 +57,13 @@ static const char *const formats[MTA_LOG_FORMAT_COUNT] = {
 	[MTA_LOG_EXIM] = "exim",
 	[MTA_LOG_OPENSMTPD] = "opensmtpd",
 	[MTA_LOG_PATTERN] = "pattern",
+};
+
+/* As Debian and the makers' own packages name them. */
+static const char *const usual_units[MTA_LOG_FORMAT_COUNT][2] = {
+	[MTA_LOG_POSTFIX] = { "postfix*" },
+	[MTA_LOG_EXIM] = { "exim*" },
+	[MTA_LOG_OPENSMTPD] = { "opensmtpd*", "smtpd*" },
 };
 
 const char *
@@ -110,7 +120,8 @@ post(struct log_reader *r)
 	if (r->file != NULL)
 		b->n_gaps = log_file_n_gaps(r->file);
 	b->n_lines = r->n_lines;
-	r->n_lines = 0;
+	b->n_foreign = r->n_foreign;
+	r->n_lines = r->n_foreign = 0;
 	r->batch = NULL;
 	pthread_mutex_lock(&r->lock);
 	r->n_out++;
@@ -154,6 +165,16 @@ on_line(const char *line, size_t len, void *arg)
 	return !is_full(b);
 }
 
+/* Any local user may write to the mail facility what a lane would believe. */
+static bool
+is_of_mta(const struct log_reader *r, const char *unit)
+{
+	for (size_t i = 0; i < r->n_units; i++)
+		if (fnmatch(r->units[i], unit, 0) == 0)
+			return true;
+	return false;
+}
+
 static bool
 on_entry(const struct log_entry *e, void *arg)
 {
@@ -164,6 +185,10 @@ on_entry(const struct log_entry *e, void *arg)
 	char *kept;
 
 	r->n_lines++;
+	if (!is_of_mta(r, e->unit)) {
+		r->n_foreign++;
+		return true;
+	}
 	if (message.len > LOG_BATCH_BYTES / 2)
 		return true;
 	kept = keep_line(b, e->message, message.len);
@@ -265,6 +290,19 @@ run(void *arg)
 
 /* ---- life ---- */
 
+static void
+take_units(struct log_reader *r, const struct conf_mta_log *log,
+    enum mta_log_format format)
+{
+	const char *const *usual = usual_units[format];
+
+	r->units = xcalloc(log->units.n + 2, sizeof(*r->units));
+	for (size_t i = 0; i < log->units.n; i++)
+		r->units[r->n_units++] = xstrdup(log->units.v[i]);
+	for (size_t i = 0; i < 2 && log->units.n == 0 && usual[i] != NULL; i++)
+		r->units[r->n_units++] = xstrdup(usual[i]);
+}
+
 struct log_reader *
 log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
     struct mailbox *to, int kind, struct err *err_out)
@@ -278,6 +316,7 @@ log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
 	    log->journal ? "journal" : log->path);
 	r->to = to;
 	r->kind = kind;
+	take_units(r, log, format);
 	r->log.format = format;
 	r->zone = zone_open("", err_out);
 	if (r->zone == NULL)
@@ -354,6 +393,9 @@ log_reader_free(struct log_reader *r)
 	zone_close(r->zone);
 	pthread_cond_destroy(&r->changed);
 	pthread_mutex_destroy(&r->lock);
+	for (size_t i = 0; i < r->n_units; i++)
+		free(r->units[i]);
+	free(r->units);
 	free(r->path);
 	free(r->name);
 	free(r);

@@ -25,9 +25,10 @@ struct log_batch {
 	size_t n_records;
 	/* Behind its last line; "" where nothing was read yet. */
 	char place[LOG_PLACE_TEXT];
-	uint64_t n_lines; /* read since the last batch */
-	unsigned n_gaps;  /* since the start: lines may be missing */
-	bool is_broken;	  /* there is nothing to read from: why */
+	uint64_t n_lines;   /* read since the last batch */
+	uint64_t n_foreign; /* of them, from units that aren't the MTA's */
+	unsigned n_gaps;    /* since the start: lines may be missing */
+	bool is_broken;	    /* there is nothing to read from: why */
 	struct err why;
 	size_t used;
 	char bytes[LOG_BATCH_BYTES]; /* what the records' spans point into */

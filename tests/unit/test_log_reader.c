@@ -195,8 +195,16 @@ static const char script[] =
     "while [ $n -lt 4 ]; do\n"
     /* An entry longer than any that is read, met again at each beginning. */
     "[ $n = 2 ] && head -c 700000 /dev/zero | tr '\\0' x && echo\n"
+    /* What anybody may write with logger(1), in a session and in none. */
+    "for unit in ',\"_SYSTEMD_UNIT\":\"session-7.scope\"' '' "
+    "',\"_SYSTEMD_UNIT\":[\"postfix@-.service\"]'; do\n"
+    "printf '{\"__CURSOR\":\"f\",\"UNIT\":\"postfix@-.service\"%s' \"$unit\"\n"
+    "printf ',\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":\"7F3A61FFFFFF: "
+    "removed\"}\\n'\n"
+    "done\n"
     "printf '{\"__CURSOR\":\"c%d\",\"__REALTIME_TIMESTAMP\":\"1795466400000000\"'"
     " $n\n"
+    "printf ',\"_SYSTEMD_UNIT\":\"postfix@-.service\"'\n"
     "printf ',\"SYSLOG_IDENTIFIER\":\"postfix/qmgr\",\"MESSAGE\":\"7F3A61%06d: "
     "removed\"}\\nnonsense\\n' $n\n"
     "n=$((n+1))\n"

@@ -35,6 +35,19 @@ logs(void **state)
 		{ "feedback: {pattern_log: {path: /l, match: "
 		  "'^(?<id>x)'}}\n",
 		    NULL },
+		{ "feedback: {postfix_log: {journal: yes, unit: "
+		  "[postfix@-.service, '*']}}\n",
+		    NULL },
+		{ "feedback: {pattern_log: {journal: yes, unit: mta.service, "
+		  "match: '^(?<id>x)'}}\n",
+		    NULL },
+		{ "feedback: {pattern_log: {journal: yes, match: "
+		  "'^(?<id>x)'}}\n",
+		    "f:2:12: feedback.pattern_log[0]: needs the unit that "
+		    "writes it, or unit: '*'\n" },
+		{ "feedback: {postfix_log: {path: /l, unit: x}}\n",
+		    "f:2:12: feedback.postfix_log[0]: has a path; unit is of "
+		    "the journal\n" },
 		{ "feedback: {postfix_log: {route: a}}\n",
 		    "f:2:12: feedback.postfix_log[0]: needs a path, or "
 		    "journal: yes\n" },
