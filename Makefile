@@ -115,7 +115,8 @@ $(call obj,$(conf_SRC)): | $(B)/gen/plans.inc \
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 layer_of = $(strip $(if $(wildcard conf/base/$(1).c),base,$(firstword \
 	$(foreach l,conf scheduler sink daemon,$(if $(wildcard $(l)/$(1).c),$(l))) daemon)))
-test_spool_power_SRC := tests/fault/fault.c
+fault_SRC := $(wildcard tests/fault/*.c)
+test_spool_power_SRC := $(fault_SRC)
 define unit_rule
 $(B)/$(1): $(B)/obj/tests/unit/$(1).o $(call obj,$($(1)_SRC)) \
 		$($(call layer_of,$(patsubst test_%,%,$(1)))_LIBS)
@@ -133,8 +134,8 @@ $(addprefix $(B)/,$(filter test_provider_%,$(UNIT))): $(B)/%: \
 tests: $(addprefix $(B)/,$(UNIT)) $(if $(SAN),,$(B)/fault.so $(B)/bench_load)
 
 # Preloaded into a daemon whose disk is to fail.
-$(B)/fault.so: tests/fault/fault.c tests/fault/fault.h
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
+$(B)/fault.so: $(fault_SRC) $(wildcard tests/fault/*.h)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $(fault_SRC)
 
 # tests/sim: the scheduler against provider models in virtual time.
 sim_SRC := $(filter-out tests/sim/main.c,$(wildcard tests/sim/*.c))

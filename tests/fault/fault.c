@@ -6,7 +6,7 @@
  */
 /* A library's flags may ask for it, and then open() is open64() already. */
 #undef _FILE_OFFSET_BITS
-#include "tests/fault/fault.h"
+#include "tests/fault/fault_private.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -28,54 +27,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE	4096
-#define FD_MAX	65536
-#define BUCKETS 1024
-
-/* A page that differs, or may differ, between cache and disk. */
-struct page {
-	struct page *next;
-	uint64_t number;
-	bool is_dirty; /* a sync would write it */
-	char on_disk[PAGE];
-};
-
-struct file {
-	struct file *next;
-	dev_t dev;
-	ino_t ino;
-	int fd; /* our own, for putting things back */
-	off_t size_on_disk;
-	struct page *pages[BUCKETS];
-};
-
-/* A name that isn't on the disk yet: made, or moved from elsewhere. */
-struct name {
-	struct name *next;
-	ino_t parent;
-	bool is_moved;
-	char path[PATH_MAX], from[PATH_MAX];
-};
+#define FD_MAX 65536
 
 static struct {
 	pthread_mutex_t lock;
 	struct fault *control;
 	char dir[PATH_MAX], events[PATH_MAX];
 	uint64_t rng;
-	struct file *files;
-	struct name *names;
 	struct {
 		unsigned char target;
 		bool is_dsync, is_dir;
-		struct file *file;
+		struct disk_file *file;
 	} fds[FD_MAX];
-	unsigned n_lost;
 } layer = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* ---- what goes ---- */
 
-static uint64_t
-chance(uint64_t below)
+uint64_t
+fault_chance(uint64_t below)
 {
 	layer.rng ^= layer.rng << 13;
 	layer.rng ^= layer.rng >> 7;
@@ -107,8 +76,8 @@ map_control(const char *path)
 }
 
 /* The environment is read at the first call; under the lock. */
-static struct fault *
-control(void)
+struct fault *
+fault_control(void)
 {
 	const char *path;
 
@@ -130,7 +99,7 @@ fault_layer(void)
 	struct fault *f;
 
 	pthread_mutex_lock(&layer.lock);
-	f = control();
+	f = fault_control();
 	copy_path(layer.dir, getenv("FLYBALL_FAULT_DIR"));
 	pthread_mutex_unlock(&layer.lock);
 	return f;
@@ -156,7 +125,7 @@ target_of(const char *path)
 static struct fault_rule *
 meet(unsigned op, unsigned target)
 {
-	struct fault *f = control();
+	struct fault *f = fault_control();
 
 	if (layer.rng == 0)
 		layer.rng = f->seed * 0x9e3779b97f4a7c15u + 1;
@@ -165,7 +134,7 @@ meet(unsigned op, unsigned target)
 
 		if (!(r->ops & op) || !(r->targets & target) || r->count == 0)
 			continue;
-		if (r->permille < 1000 && chance(1000) >= r->permille)
+		if (r->permille < 1000 && fault_chance(1000) >= r->permille)
 			continue;
 		if (r->skip > 0) {
 			r->skip--;
@@ -208,182 +177,32 @@ fails(unsigned op, unsigned target)
 	return fails_so(op, target, &fate);
 }
 
-/* ---- pages ---- */
-
-static void
-forget_pages(struct file *f)
+const char *
+fault_dir(void)
 {
-	for (size_t i = 0; i < BUCKETS; i++)
-		while (f->pages[i] != NULL) {
-			struct page *p = f->pages[i];
-
-			f->pages[i] = p->next;
-			free(p);
-		}
+	return layer.dir;
 }
 
-static void
-forget_file(struct file *f)
+void
+fault_forget_file(const struct disk_file *f)
 {
-	struct file **at = &layer.files;
-
-	while (*at != f)
-		at = &(*at)->next;
-	*at = f->next;
 	for (int fd = 0; fd < FD_MAX; fd++)
 		if (layer.fds[fd].file == f)
 			layer.fds[fd].file = NULL;
-	forget_pages(f);
-	syscall(SYS_close, f->fd);
-	free(f);
 }
 
-/* A file that goes can't lose anything. */
+/* Before each call that changes something below the directory. */
 static void
-unlinked(const char *path)
+change(unsigned target)
 {
-	struct stat st;
+	struct fault *f = fault_control();
 
-	if (stat(path, &st) < 0)
+	if (!f->is_tracking || target == FAULT_EVENTS || target == FAULT_ELSE)
 		return;
-	for (struct file *f = layer.files; f != NULL; f = f->next)
-		if (f->dev == st.st_dev && f->ino == st.st_ino) {
-			forget_file(f);
-			return;
-		}
+	f->n_changes++;
+	if (f->power > 0 && --f->power == 0)
+		disk_cut_power();
 }
-
-static struct file *
-find_file(int fd, bool is_new)
-{
-	struct stat st;
-	struct file *f;
-	char path[64];
-
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return NULL;
-	for (f = layer.files; f != NULL; f = f->next)
-		if (f->dev == st.st_dev && f->ino == st.st_ino)
-			break;
-	if (f == NULL) {
-		f = calloc(1, sizeof(*f));
-		f->dev = st.st_dev;
-		f->ino = st.st_ino;
-		f->next = layer.files;
-		layer.files = f;
-	} else if (!is_new) {
-		return f;
-	} else {
-		syscall(SYS_close, f->fd); /* the number was used before */
-	}
-	forget_pages(f);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	f->fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
-	f->size_on_disk = is_new ? 0 : st.st_size;
-	return f;
-}
-
-static struct page *
-find_page(struct file *f, uint64_t number)
-{
-	struct page *p = f->pages[number % BUCKETS];
-
-	while (p != NULL && p->number != number)
-		p = p->next;
-	return p;
-}
-
-/* Before bytes are written. */
-static void
-touch(struct file *f, off_t at, size_t len)
-{
-	if (len == 0)
-		return;
-	for (uint64_t n = (uint64_t)at / PAGE;
-	     n <= ((uint64_t)at + len - 1) / PAGE; n++) {
-		struct page *p = find_page(f, n);
-
-		if (p == NULL) {
-			p = calloc(1, sizeof(*p));
-			p->number = n;
-			(void)!syscall(SYS_pread64, f->fd, p->on_disk, PAGE,
-			    (off_t)(n * PAGE));
-			p->next = f->pages[n % BUCKETS];
-			f->pages[n % BUCKETS] = p;
-		}
-		p->is_dirty = true;
-	}
-}
-
-static void
-put_back(const struct file *f, const struct page *p)
-{
-	(void)!syscall(SYS_pwrite64, f->fd, p->on_disk, PAGE,
-	    (off_t)(p->number * PAGE));
-}
-
-static unsigned
-fate_by_chance(unsigned fate)
-{
-	return fate != FAULT_ANY ? fate : FAULT_REACHED + chance(3);
-}
-
-/* One dirty page after its sync. True: it is the same again in both places. */
-static bool
-settle_page(const struct file *f, struct page *p, unsigned fate)
-{
-	if (!p->is_dirty)
-		return false;
-	fate = fate_by_chance(fate);
-	if (fate == FAULT_GONE)
-		put_back(f, p);
-	p->is_dirty = false;
-	return fate != FAULT_STALE;
-}
-
-static void
-settle_all(struct file *f, unsigned fate)
-{
-	struct stat st;
-
-	for (size_t i = 0; i < BUCKETS; i++) {
-		struct page **at = &f->pages[i];
-
-		while (*at != NULL) {
-			struct page *p = *at;
-
-			if (!settle_page(f, p, fate)) {
-				at = &p->next;
-				continue;
-			}
-			*at = p->next;
-			free(p);
-		}
-	}
-	if (fate == FAULT_REACHED && fstat(f->fd, &st) == 0)
-		f->size_on_disk = st.st_size;
-}
-
-/* As settle_all(), for what one O_DSYNC write touched. */
-static void
-settle_range(struct file *f, off_t from, size_t len, unsigned fate)
-{
-	for (uint64_t n = (uint64_t)from / PAGE;
-	     n <= ((uint64_t)from + len - 1) / PAGE; n++) {
-		struct page **at = &f->pages[n % BUCKETS];
-
-		while (*at != NULL && (*at)->number != n)
-			at = &(*at)->next;
-		if (*at != NULL && settle_page(f, *at, fate)) {
-			struct page *p = *at;
-
-			*at = p->next;
-			free(p);
-		}
-	}
-}
-
-/* ---- names ---- */
 
 static void
 full_path(int dirfd, const char *name, char out[PATH_MAX])
@@ -401,163 +220,6 @@ full_path(int dirfd, const char *name, char out[PATH_MAX])
 	snprintf(out + n, (size_t)(PATH_MAX - n), "%s", name);
 }
 
-static ino_t
-parent_of(const char *path)
-{
-	char parent[PATH_MAX];
-	struct stat st;
-
-	copy_path(parent, path);
-	if (strrchr(parent, '/') == NULL)
-		return 0;
-	*strrchr(parent, '/') = '\0';
-	return stat(parent, &st) == 0 ? st.st_ino : 0;
-}
-
-static void
-forget_name(const char *path)
-{
-	for (struct name **at = &layer.names; *at != NULL; at = &(*at)->next)
-		if (strcmp((*at)->path, path) == 0) {
-			struct name *n = *at;
-
-			*at = n->next;
-			free(n);
-			return;
-		}
-}
-
-static void
-note_name(const char *path, const char *from)
-{
-	struct name *n = calloc(1, sizeof(*n));
-
-	forget_name(path);
-	n->parent = parent_of(path);
-	copy_path(n->path, path);
-	if (from != NULL) {
-		forget_name(from);
-		n->is_moved = true;
-		copy_path(n->from, from);
-	}
-	n->next = layer.names;
-	layer.names = n;
-}
-
-static void
-names_synced(int fd)
-{
-	struct name **at = &layer.names;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return;
-	while (*at != NULL) {
-		struct name *n = *at;
-
-		if (n->parent != st.st_ino) {
-			at = &n->next;
-			continue;
-		}
-		*at = n->next;
-		free(n);
-	}
-}
-
-/* ---- the power goes ---- */
-
-static void
-lose_name(const struct name *n)
-{
-	char lost[PATH_MAX];
-
-	if (chance(2) == 0)
-		return; /* it was written by itself */
-	snprintf(lost, sizeof(lost), "%.3000s/lost-%d-%u", layer.dir,
-	    (int)getpid(), layer.n_lost++);
-	syscall(SYS_renameat2, AT_FDCWD, n->path, AT_FDCWD,
-	    n->is_moved ? n->from : lost, 0);
-}
-
-/* In a process of its own, so that nobody sees the files as they will be. */
-static void
-put_all_back(void)
-{
-	for (struct file *f = layer.files; f != NULL; f = f->next) {
-		bool is_shorter = chance(2) == 0;
-
-		for (size_t i = 0; i < BUCKETS; i++)
-			for (struct page *p = f->pages[i]; p; p = p->next)
-				if (!p->is_dirty || chance(2) == 0)
-					put_back(f, p);
-		if (is_shorter)
-			syscall(SYS_ftruncate, f->fd, f->size_on_disk);
-	}
-	for (struct name *n = layer.names; n != NULL; n = n->next)
-		lose_name(n);
-}
-
-static bool
-is_ours(int fd)
-{
-	for (struct file *f = layer.files; f != NULL; f = f->next)
-		if (f->fd == fd)
-			return true;
-	return false;
-}
-
-static bool
-has_died(pid_t pid)
-{
-	char path[64], line[512];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY);
-	if (fd < 0)
-		return true;
-	n = read(fd, line, sizeof(line) - 1);
-	syscall(SYS_close, fd);
-	if (n <= 0)
-		return true;
-	line[n] = '\0';
-	return strrchr(line, ')') != NULL && strrchr(line, ')')[2] == 'Z';
-}
-
-static void
-cut_power(void)
-{
-	pid_t pid = getpid();
-
-	if (fork() != 0) {
-		for (;;)
-			pause();
-	}
-	for (int fd = 0; fd < 4096; fd++)
-		if (!is_ours(fd))
-			syscall(SYS_close, fd);
-	kill(pid, SIGKILL);
-	while (!has_died(pid))
-		usleep(1000);
-	put_all_back();
-	control()->power = -1; /* it is over */
-	_exit(0);
-}
-
-/* Before each call that changes something below the directory. */
-static void
-change(unsigned target)
-{
-	struct fault *f = control();
-
-	if (!f->is_tracking || target == FAULT_EVENTS || target == FAULT_ELSE)
-		return;
-	f->n_changes++;
-	if (f->power > 0 && --f->power == 0)
-		cut_power();
-}
-
 /* ---- descriptors ---- */
 
 static void
@@ -571,12 +233,12 @@ opened(int fd, const char *path, int flags, bool is_new)
 	layer.fds[fd].is_dsync = (flags & O_DSYNC) != 0;
 	layer.fds[fd].is_dir = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 	layer.fds[fd].file = NULL;
-	if (!control()->is_tracking || (flags & O_ACCMODE) == O_RDONLY ||
+	if (!fault_control()->is_tracking || (flags & O_ACCMODE) == O_RDONLY ||
 	    !(layer.fds[fd].target & (FAULT_DATABASE | FAULT_BODIES)))
 		return;
-	layer.fds[fd].file = find_file(fd, is_new);
+	layer.fds[fd].file = disk_find(fd, is_new);
 	if (is_new)
-		note_name(path, NULL);
+		disk_note_name(path, NULL);
 }
 
 static int
@@ -588,7 +250,7 @@ open_one(int dirfd, const char *name, int flags, mode_t mode)
 
 	pthread_mutex_lock(&layer.lock);
 	full_path(dirfd, name, path);
-	control();
+	fault_control();
 	is_new = (flags & O_CREAT) && access(path, F_OK) < 0;
 	if (is_new)
 		change(target_of(path));
@@ -635,12 +297,12 @@ static void
 write_in_vain(int fd, const struct iovec *v, int n, enum how how, off_t at,
     unsigned fate)
 {
-	struct file *f = layer.fds[fd].file;
+	struct disk_file *f = layer.fds[fd].file;
 	int error = errno;
 
 	if (f != NULL && layer.fds[fd].is_dsync) {
 		really_write(fd, v, n, how, at);
-		settle_range(f, at, total(v, n), fate);
+		disk_settle_range(f, at, total(v, n), fate);
 	}
 	errno = error;
 }
@@ -651,7 +313,7 @@ write_tracked(int fd, const struct iovec *v, int n, enum how how, off_t at)
 	unsigned target = target_of_fd(fd);
 	bool is_dsync = layer.fds[fd].is_dsync;
 	unsigned op = FAULT_WRITE | (is_dsync ? FAULT_DSYNC : 0);
-	struct file *f = layer.fds[fd].file;
+	struct disk_file *f = layer.fds[fd].file;
 	struct fault_rule *r;
 	struct iovec half;
 	ssize_t done;
@@ -660,7 +322,7 @@ write_tracked(int fd, const struct iovec *v, int n, enum how how, off_t at)
 	if (how == WRITE)
 		at = lseek(fd, 0, SEEK_CUR);
 	if (f != NULL)
-		touch(f, at, total(v, n));
+		disk_touch(f, at, total(v, n));
 	r = meet(op, target);
 	if (r != NULL && r->error != 0) {
 		errno = r->error;
@@ -674,7 +336,7 @@ write_tracked(int fd, const struct iovec *v, int n, enum how how, off_t at)
 	}
 	done = really_write(fd, v, n, how, at);
 	if (f != NULL && done > 0 && is_dsync)
-		settle_range(f, at, (size_t)done, FAULT_REACHED);
+		disk_settle_range(f, at, (size_t)done, FAULT_REACHED);
 	return done;
 }
 
@@ -706,16 +368,14 @@ sync_one(int fd, long call)
 		target_of_fd(fd), &fate))
 		rc = (int)syscall(call, fd);
 	if (layer.fds[fd].file != NULL)
-		settle_all(layer.fds[fd].file, fate);
+		disk_settle(layer.fds[fd].file, fate);
 	if (layer.fds[fd].is_dir && rc == 0)
-		names_synced(fd);
+		disk_names_synced(fd);
 	pthread_mutex_unlock(&layer.lock);
 	return rc;
 }
 
 /* ---- what libc offers ---- */
-
-#define EXPORT __attribute__((visibility("default")))
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
@@ -726,7 +386,7 @@ mode_of(int flags, va_list ap)
 }
 
 #define DEFINE_OPEN(name)                                     \
-	EXPORT int name(const char *path, int flags, ...)     \
+	int name(const char *path, int flags, ...)            \
 	{                                                     \
 		va_list ap;                                   \
 		mode_t mode;                                  \
@@ -736,16 +396,16 @@ mode_of(int flags, va_list ap)
 		va_end(ap);                                   \
 		return open_one(AT_FDCWD, path, flags, mode); \
 	}
-#define DEFINE_OPENAT(name)                                          \
-	EXPORT int name(int dirfd, const char *path, int flags, ...) \
-	{                                                            \
-		va_list ap;                                          \
-		mode_t mode;                                         \
-                                                                     \
-		va_start(ap, flags);                                 \
-		mode = mode_of(flags, ap);                           \
-		va_end(ap);                                          \
-		return open_one(dirfd, path, flags, mode);           \
+#define DEFINE_OPENAT(name)                                   \
+	int name(int dirfd, const char *path, int flags, ...) \
+	{                                                     \
+		va_list ap;                                   \
+		mode_t mode;                                  \
+                                                              \
+		va_start(ap, flags);                          \
+		mode = mode_of(flags, ap);                    \
+		va_end(ap);                                   \
+		return open_one(dirfd, path, flags, mode);    \
 	}
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
@@ -765,14 +425,14 @@ forget_fd(int fd)
 	pthread_mutex_unlock(&layer.lock);
 }
 
-EXPORT int
+int
 close(int fd)
 {
 	forget_fd(fd);
 	return (int)syscall(SYS_close, fd);
 }
 
-EXPORT int
+int
 closedir(DIR *dir)
 {
 	static int (*real)(DIR * dir);
@@ -783,7 +443,7 @@ closedir(DIR *dir)
 	return real(dir);
 }
 
-EXPORT ssize_t
+ssize_t
 write(int fd, const void *data, size_t len)
 {
 	struct iovec v = { (void *)(uintptr_t)data, len };
@@ -791,35 +451,35 @@ write(int fd, const void *data, size_t len)
 	return write_one(fd, &v, 1, WRITE, 0);
 }
 
-EXPORT ssize_t
+ssize_t
 writev(int fd, const struct iovec *v, int n)
 {
 	return write_one(fd, v, n, WRITE, 0);
 }
 
-#define DEFINE_PWRITE(name)                                                 \
-	EXPORT ssize_t name(int fd, const void *data, size_t len, off_t at) \
-	{                                                                   \
-		struct iovec v = { (void *)(uintptr_t)data, len };          \
-                                                                            \
-		return write_one(fd, &v, 1, PWRITE, at);                    \
+#define DEFINE_PWRITE(name)                                          \
+	ssize_t name(int fd, const void *data, size_t len, off_t at) \
+	{                                                            \
+		struct iovec v = { (void *)(uintptr_t)data, len };   \
+                                                                     \
+		return write_one(fd, &v, 1, PWRITE, at);             \
 	}
 DEFINE_PWRITE(pwrite)
 DEFINE_PWRITE(pwrite64)
 
-EXPORT int
+int
 fsync(int fd)
 {
 	return sync_one(fd, SYS_fsync);
 }
 
-EXPORT int
+int
 fdatasync(int fd)
 {
 	return sync_one(fd, SYS_fdatasync);
 }
 
-EXPORT int
+int
 ftruncate(int fd, off_t len)
 {
 	int rc = -1;
@@ -832,7 +492,7 @@ ftruncate(int fd, off_t len)
 	return rc;
 }
 
-EXPORT int
+int
 renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
 	char from_path[PATH_MAX], to_path[PATH_MAX];
@@ -842,24 +502,24 @@ renameat(int from_dir, const char *from, int to_dir, const char *to)
 	pthread_mutex_lock(&layer.lock);
 	full_path(from_dir, from, from_path);
 	full_path(to_dir, to, to_path);
-	control();
+	fault_control();
 	target = target_of(to_path);
 	change(target);
 	if (!fails(FAULT_RENAME, target))
 		rc = (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
-	if (rc == 0 && control()->is_tracking && target == FAULT_BODIES)
-		note_name(to_path, from_path);
+	if (rc == 0 && fault_control()->is_tracking && target == FAULT_BODIES)
+		disk_note_name(to_path, from_path);
 	pthread_mutex_unlock(&layer.lock);
 	return rc;
 }
 
-EXPORT int
+int
 rename(const char *from, const char *to)
 {
 	return renameat(AT_FDCWD, from, AT_FDCWD, to);
 }
 
-EXPORT int
+int
 unlinkat(int dirfd, const char *name, int flags)
 {
 	char path[PATH_MAX];
@@ -867,19 +527,19 @@ unlinkat(int dirfd, const char *name, int flags)
 
 	pthread_mutex_lock(&layer.lock);
 	full_path(dirfd, name, path);
-	control();
+	fault_control();
 	change(target_of(path));
 	if (!fails(FAULT_UNLINK, target_of(path))) {
-		unlinked(path);
+		disk_unlinked(path);
 		rc = (int)syscall(SYS_unlinkat, dirfd, name, flags);
 	}
 	if (rc == 0)
-		forget_name(path);
+		disk_forget_name(path);
 	pthread_mutex_unlock(&layer.lock);
 	return rc;
 }
 
-EXPORT int
+int
 mkdirat(int dirfd, const char *name, mode_t mode)
 {
 	char path[PATH_MAX];
@@ -887,18 +547,18 @@ mkdirat(int dirfd, const char *name, mode_t mode)
 
 	pthread_mutex_lock(&layer.lock);
 	full_path(dirfd, name, path);
-	control();
+	fault_control();
 	change(target_of(path));
 	if (!fails(FAULT_MKDIR, target_of(path)))
 		rc = (int)syscall(SYS_mkdirat, dirfd, name, mode);
-	if (rc == 0 && control()->is_tracking &&
+	if (rc == 0 && fault_control()->is_tracking &&
 	    target_of(path) == FAULT_BODIES)
-		note_name(path, NULL);
+		disk_note_name(path, NULL);
 	pthread_mutex_unlock(&layer.lock);
 	return rc;
 }
 
-EXPORT int
+int
 clock_gettime(clockid_t id, struct timespec *out)
 {
 	int rc = (int)syscall(SYS_clock_gettime, id, out);
@@ -912,7 +572,7 @@ clock_gettime(clockid_t id, struct timespec *out)
 	return rc;
 }
 
-EXPORT int
+int
 accept4(int fd, struct sockaddr *restrict to, socklen_t *restrict len,
     int flags)
 {
@@ -927,7 +587,7 @@ accept4(int fd, struct sockaddr *restrict to, socklen_t *restrict len,
 	return rc;
 }
 
-EXPORT int
+int
 socket(int family, int type, int protocol)
 {
 	int rc = -1;
