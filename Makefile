@@ -11,7 +11,7 @@ SAN ?=
 OPT ?= -O2 -g
 
 VERSION := 0.1.0
-PKGS := libevent_core libevent_extra libssl libcrypto yaml-0.1 lmdb jansson libcrypt libidn2 libpcre2-8 glib-2.0 libcares libpsl gmime-3.0 hiredis
+PKGS := libevent_core libevent_extra libssl libcrypto yaml-0.1 lmdb jansson libcrypt libidn2 libpcre2-8 glib-2.0 libcares libpsl gmime-3.0 zlib hiredis
 HAVE_SYSTEMD := $(shell $(PKG_CONFIG) --exists libsystemd 2>/dev/null && echo yes)
 ifeq ($(HAVE_SYSTEMD),yes)
 PKGS += libsystemd

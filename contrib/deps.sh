@@ -9,13 +9,13 @@ set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
 libhiredis-dev liblmdb-dev libjansson-dev libcrypt-dev libidn2-dev libglib2.0-dev uthash-dev
-libsystemd-dev libpcre2-dev libc-ares-dev libpsl-dev libgmime-3.0-dev
+libsystemd-dev libpcre2-dev libc-ares-dev libpsl-dev libgmime-3.0-dev zlib1g-dev
 libjs-chart.js
 python3"
 # What the tests talk with: real clients, servers and tools. redis-tools has the
 # server's program too; the package redis-server would start one at once.
 peers="libcmocka-dev liblua5.1-0-dev groff-base openssl ca-certificates swaks libnet-ssleay-perl msmtp
-util-linux procps chromium chromium-driver curl jq sslscan apparmor logrotate redis-tools"
+util-linux procps xz-utils chromium chromium-driver curl jq sslscan apparmor logrotate redis-tools"
 # An MTA that stands here already isn't replaced: tests that need Postfix are
 # skipped then.
 mta="postfix"

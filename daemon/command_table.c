@@ -490,9 +490,8 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .doc = "Reads the whole database (every page, record and "
 		   "reference), all contents and the list of free pages, and "
 		   "says what is damaged or missing. It reads a truncated or "
-		   "corrupt database too and changes nothing. A flipped bit "
-		   "within a content can't be seen: contents have no "
-		   "checksum. The daemon must not run. DIR is the state "
+		   "corrupt database too and changes nothing. Contents are "
+		   "compared with their checksums. The daemon must not run. DIR is the state "
 		   "directory, by default the one in the configuration. The "
 		   "status is 0 for a sound spool and 1 for a damaged one.",
 	    .example = "spool check",

@@ -418,6 +418,27 @@ finish_gone(struct governor *g, const struct job *job)
 	sched_verdict(g->sched, &v, clock_mono_us());
 }
 
+/* It waits by itself, as long as after an attempt: the rest of the lane's mail
+ * may be readable. Nothing was attempted, so nothing is counted or written. */
+static void
+finish_unreadable(struct governor *g, const struct job *job)
+{
+	struct verdict v = { .message = job->message,
+		.number = job->number,
+		.n_pending = (uint32_t)job->n_pending,
+		.next = SETTLE_RETRY,
+		.phase = PHASE_UNKNOWN,
+		.class = CLASS_SYSTEM,
+		.blame = BLAME_NOBODY,
+		.reply = "" };
+	int64_t now_us = clock_mono_us();
+	int64_t due_us = sched_verdict(g->sched, &v, now_us);
+
+	log_error("spool_read", LOG_STR("error", job->err.text),
+	    LOG_INT("retry_ms", (due_us - now_us) / 1000),
+	    LOG_STR("hint", SPOOL_HINT));
+}
+
 void
 governor_result(struct governor *g, struct job *job_take)
 {
@@ -429,9 +450,7 @@ governor_result(struct governor *g, struct job *job_take)
 	} else if (job->fate == JOB_SUPPRESSED) {
 		governor_withhold(g, job);
 	} else if (job->fate == JOB_DISK) {
-		log_error("spool_read", LOG_STR("error", job->err.text));
-		job->pool.refusal = xstrdup(job->err.text);
-		finish_unused(g, job);
+		finish_unreadable(g, job);
 	} else if (job->pool.is_unused) {
 		finish_unused(g, job);
 	} else {

@@ -47,6 +47,7 @@ uint64_t mdb_file_n_pages(const struct mdb_file *f); /* in use and free */
 bool mdb_file_is_short(const struct mdb_file *f);
 bool mdb_file_is_damaged(const struct mdb_file *f); /* something was told */
 
+bool mdb_file_has(const struct mdb_file *f, const char *tree);
 /* Every record of a named tree in order. False: there is no such tree. */
 bool mdb_file_walk(struct mdb_file *f, const char *tree, mdb_record_fn *each,
     void *arg);

@@ -181,6 +181,21 @@ tell_record(struct walk *w, const struct page *p, size_t i,
 	w->record(&r, w->arg);
 }
 
+static const struct disk_tree *
+find_tree(const struct mdb_file *f, const char *name)
+{
+	for (size_t i = 0; i < f->n_trees; i++)
+		if (strcmp(f->trees[i].name, name) == 0)
+			return &f->trees[i].tree;
+	return NULL;
+}
+
+bool
+mdb_file_has(const struct mdb_file *f, const char *tree)
+{
+	return find_tree(f, tree) != NULL;
+}
+
 bool
 mdb_file_walk(struct mdb_file *f, const char *tree, mdb_record_fn *each,
     void *arg)
@@ -190,13 +205,12 @@ mdb_file_walk(struct mdb_file *f, const char *tree, mdb_record_fn *each,
 		.each = tell_record,
 		.record = each,
 		.arg = arg };
+	const struct disk_tree *root = find_tree(f, tree);
 
-	for (size_t i = 0; i < f->n_trees; i++)
-		if (strcmp(f->trees[i].name, tree) == 0) {
-			mdb_walk_tree(&w, &f->trees[i].tree);
-			return true;
-		}
-	return false;
+	if (root == NULL)
+		return false;
+	(void)mdb_walk_tree(&w, root);
+	return true;
 }
 
 /* ---- free pages ---- */

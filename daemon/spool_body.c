@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "conf/base/log.h"
 #include "conf/base/xalloc.h"
@@ -33,6 +34,7 @@ struct body {
 	int fd;
 	char name[48]; /* below bodies/; "" when there is no file of ours */
 	uint64_t len;
+	uint32_t crc;
 	uint64_t started_bytes; /* of these the writeback was begun */
 	bool is_broken;
 	bool is_over; /* only counted: it will be refused */
@@ -120,6 +122,7 @@ body_add(struct body *b, const void *data, size_t len, struct err *err_out)
 {
 	if (b->is_broken)
 		return err_set(err_out, "an earlier write failed");
+	b->crc = content_crc(b->crc, data, len);
 	if (b->fd < 0 && !b->is_over) {
 		if (b->len + len <= SPOOL_INLINE_MAX) {
 			strbuf_add(&b->memory, data, len);
@@ -170,6 +173,18 @@ body_free(struct body *b)
 }
 
 /* ---- for the writer ---- */
+
+uint32_t
+content_crc(uint32_t crc, const void *data, size_t len)
+{
+	return (uint32_t)crc32_z(crc, data, len);
+}
+
+uint32_t
+body_crc(const struct body *b)
+{
+	return b->crc;
+}
 
 bool
 body_is_file(const struct body *b)

@@ -156,6 +156,8 @@ submit(struct turn *t, struct spool_request *q)
 	if (rc != 0)
 		return rc;
 	e->size_bytes = body_len(q->body);
+	e->content_crc = body_crc(q->body);
+	e->has_crc = true;
 	for (size_t i = 0; i < e->n_deliveries; i++)
 		e->deliveries[i].number = (uint32_t)i;
 	if (!body_is_file(q->body)) {

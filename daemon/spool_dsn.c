@@ -220,6 +220,8 @@ write_notice(struct turn *t, const struct envelope *e,
 	n->has_8bit = has_high_bit(&out->content);
 	n->body = n->has_8bit ? BODY_8BITMIME : BODY_ABSENT;
 	n->size_bytes = out->content.len;
+	n->content_crc = content_crc(0, out->content.data, out->content.len);
+	n->has_crc = true;
 }
 
 size_t

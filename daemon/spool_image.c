@@ -207,6 +207,11 @@ read_trees(struct spool_image *im, struct err *err_out)
 		    "%s/spool.mdb was made by a newer flyball (schema %" PRIu64
 		    ", this one knows %u)",
 		    im->dir, im->stats.schema, store_schema_version());
+	if (im->stats.schema == 1 && mdb_file_has(im->mdb, "message"))
+		return err_set(err_out,
+		    "%s/spool.mdb was made by an older flyball (schema 1): "
+		    "flyballd brings it up to date when it starts",
+		    im->dir);
 	if (im->stats.schema == 0)
 		image_tell(im, IMAGE_DAMAGE,
 		    "spool.mdb: the schema's version can't be read");

@@ -119,6 +119,14 @@ open_content(struct spool_image *im, struct image_message *m)
 }
 
 static void
+check_crc(struct image_message *m, uint32_t crc)
+{
+	if (m->has_envelope && m->envelope.has_crc &&
+	    m->envelope.content_crc != crc)
+		problem(m->image, m, "its content isn't what was received");
+}
+
+static void
 check_size(struct spool_image *im, struct image_message *m)
 {
 	uint64_t len = m->content.len;
@@ -138,6 +146,8 @@ check_size(struct spool_image *im, struct image_message *m)
 		problem(im, m,
 		    "its content has %" PRIu64 " bytes, not %" PRIu64, len,
 		    m->envelope.size_bytes);
+	else if (m->content_fd < 0)
+		check_crc(m, content_crc(0, m->content.data, len));
 }
 
 static void
@@ -235,6 +245,7 @@ image_message_copy(struct image_message *m, int to_fd, struct err *err_out)
 {
 	char buf[65536];
 	uint64_t at = 0;
+	uint32_t crc = 0;
 
 	if (!m->has_content)
 		return 0;
@@ -250,8 +261,11 @@ image_message_copy(struct image_message *m, int to_fd, struct err *err_out)
 			problem(m->image, m,
 			    "its content ends at byte %" PRIu64 ": %s", at,
 			    strerror(errno));
+		if (n == 0 && at == m->envelope.size_bytes)
+			check_crc(m, crc);
 		if (n <= 0)
 			return 0;
+		crc = content_crc(crc, buf, (size_t)n);
 		if (write_all(to_fd, buf, (size_t)n, err_out) < 0)
 			return -1;
 		at += (uint64_t)n;

@@ -86,6 +86,14 @@ struct turn {
 
 /* LMDB's code in words, with that hint where it speaks of damage; -1. */
 int store_err(struct err *err_out, const char *path, int rc);
+/* Named 64-bit numbers; LMDB's code. */
+int meta_get(const struct store *st, MDB_txn *txn, const char *name,
+    uint64_t *value_out);
+int meta_put(const struct store *st, MDB_txn *txn, const char *name,
+    uint64_t value);
+/* spool_migrate.c: brings an older schema up to date, in this transaction. -1:
+ * it is newer than we are, or an error. */
+int store_migrate(struct store *st, MDB_txn *txn, struct err *err_out);
 unsigned store_schema_version(void); /* the newest that is known */
 /* spool_prepare.c: makes the file if there is none, and looks at what is there
  * before LMDB, which believes it, does. -1: it is damaged. */
@@ -125,6 +133,10 @@ struct record_name {
 	uint32_t number; /* of a delivery */
 };
 struct record_name record_name(const MDB_val *key);
+
+#define RECORD_KEY_SIZE(kind) ((kind) == RECORD_DELIVERY ? 13 : 9)
+void record_make_key(uint64_t id, enum record_kind kind, uint32_t number,
+    uint8_t out[RECORD_KEY_MAX]);
 
 /* All of these return LMDB's codes; 0 is fine. */
 /* The newest message: content NULL when it is in a file. */
@@ -190,6 +202,9 @@ int store_scan(struct spool *spool,
 /* Where the body of a message lies, below bodies/. */
 #define BODY_NAME_SIZE (3 + MESSAGE_ID_SIZE)
 char *body_name(uint64_t id, char out[BODY_NAME_SIZE]);
+/* CRC-32 of what comes behind what had this one; 0 at the beginning. */
+uint32_t content_crc(uint32_t crc, const void *data, size_t len);
+uint32_t body_crc(const struct body *b);
 bool body_is_file(const struct body *b);
 bool body_is_broken(const struct body *b);
 bool body_is_over(const struct body *b);     /* there was no room for it */

@@ -56,6 +56,9 @@ spool_reader_free(struct spool_reader *r)
 	free(r);
 }
 
+/* Beside LMDB's codes. */
+#define CONTENT_CHANGED 1
+
 /* LMDB's code to what the callers know: 1 isn't there, -1 is an error. */
 static int
 answer(const struct spool_reader *r, int rc, uint64_t message,
@@ -68,7 +71,9 @@ answer(const struct spool_reader *r, int rc, uint64_t message,
 	if (rc == MDB_NOTFOUND)
 		return 1;
 	return err_set(err_out, "%s: message %s: %s", r->spool->store.path,
-	    message_id_format(message, id), mdb_strerror(rc));
+	    message_id_format(message, id),
+	    rc == CONTENT_CHANGED ? "its content isn't what was received"
+				  : mdb_strerror(rc));
 }
 
 static int
@@ -104,6 +109,10 @@ read_inline(struct spool_reader *r, struct spool_message *m)
 		return rc;
 	if (data.mv_size != m->envelope.size_bytes)
 		return MDB_CORRUPTED;
+	if (m->envelope.has_crc &&
+	    content_crc(0, data.mv_data, data.mv_size) !=
+		m->envelope.content_crc)
+		return CONTENT_CHANGED;
 	m->body = xmemdup(data.mv_data, data.mv_size);
 	m->body_len = data.mv_size;
 	return 0;

@@ -47,25 +47,31 @@ read_be32(const uint8_t *from)
 	return be32toh(value);
 }
 
+void
+record_make_key(uint64_t id, enum record_kind kind, uint32_t number,
+    uint8_t out[RECORD_KEY_MAX])
+{
+	uint64_t be = htobe64(id);
+	uint32_t number_be = htobe32(number);
+
+	memcpy(out, &be, sizeof(be));
+	out[8] = (uint8_t)kind;
+	memcpy(out + 9, &number_be, sizeof(number_be));
+}
+
 static MDB_val *
 make_key(struct key *k, uint64_t id, enum record_kind kind)
 {
-	uint64_t be = htobe64(id);
-
-	memcpy(k->bytes, &be, sizeof(be));
-	k->bytes[8] = (uint8_t)kind;
-	k->val = (MDB_val){ 9, k->bytes };
+	record_make_key(id, kind, 0, k->bytes);
+	k->val = (MDB_val){ RECORD_KEY_SIZE(kind), k->bytes };
 	return &k->val;
 }
 
 static MDB_val *
 delivery_key(struct key *k, uint64_t id, uint32_t number)
 {
-	uint32_t be = htobe32(number);
-
-	make_key(k, id, RECORD_DELIVERY);
-	memcpy(k->bytes + 9, &be, sizeof(be));
-	k->val.mv_size = 13;
+	record_make_key(id, RECORD_DELIVERY, number, k->bytes);
+	k->val = (MDB_val){ RECORD_KEY_SIZE(RECORD_DELIVERY), k->bytes };
 	return &k->val;
 }
 

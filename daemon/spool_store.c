@@ -58,7 +58,7 @@ store_err(struct err *err_out, const char *path, int rc)
 
 /* ---- meta ---- */
 
-static int
+int
 meta_get(const struct store *st, MDB_txn *txn, const char *name,
     uint64_t *value_out)
 {
@@ -75,7 +75,7 @@ meta_get(const struct store *st, MDB_txn *txn, const char *name,
 	return rc;
 }
 
-static int
+int
 meta_put(const struct store *st, MDB_txn *txn, const char *name, uint64_t value)
 {
 	MDB_val key = { strlen(name), (void *)(uintptr_t)name };
@@ -83,54 +83,6 @@ meta_put(const struct store *st, MDB_txn *txn, const char *name, uint64_t value)
 	MDB_val data = { sizeof(be), &be };
 
 	return mdb_put(txn, st->meta, &key, &data, 0);
-}
-
-/* ---- the schema ---- */
-
-static int
-step_to_1(struct store *st, MDB_txn *txn)
-{
-	(void)st;
-	(void)txn;
-	return 0; /* the empty database is all there is to it */
-}
-
-/* Row N brings version N to version N + 1. A step runs in the transaction
- * that opens the databases: all of them happen, or none. */
-static int (*const schema_steps[])(struct store *st, MDB_txn *txn) = {
-	step_to_1,
-};
-#define SCHEMA_VERSION (sizeof(schema_steps) / sizeof(schema_steps[0]))
-
-unsigned
-store_schema_version(void)
-{
-	return SCHEMA_VERSION;
-}
-
-static int
-migrate(struct store *st, MDB_txn *txn, struct err *err_out)
-{
-	uint64_t version = 0;
-	int rc = meta_get(st, txn, "schema", &version);
-
-	if (rc != 0 && rc != MDB_NOTFOUND)
-		return store_err(err_out, st->path, rc);
-	if (version > SCHEMA_VERSION)
-		return err_set(err_out,
-		    "%s was made by a newer flyball (schema %llu, this one "
-		    "knows %zu)",
-		    st->path, (unsigned long long)version, SCHEMA_VERSION);
-	if (version == SCHEMA_VERSION)
-		return 0;
-	for (rc = 0; rc == 0 && version < SCHEMA_VERSION; version++)
-		rc = schema_steps[version](st, txn);
-	if (rc == 0)
-		rc = meta_put(st, txn, "schema", SCHEMA_VERSION);
-	if (rc != 0)
-		return err_set(err_out, "%s: schema: %s", st->path,
-		    mdb_strerror(rc));
-	return 1;
 }
 
 /* ---- opening ---- */
@@ -180,7 +132,6 @@ set_up(struct store *st, struct err *err_out)
 	MDB_txn *txn;
 	MDB_stat stat;
 	int rc = mdb_txn_begin(st->env, NULL, 0, &txn);
-	int changed;
 
 	if (rc != 0)
 		return store_err(err_out, st->path, rc);
@@ -189,8 +140,7 @@ set_up(struct store *st, struct err *err_out)
 		mdb_txn_abort(txn);
 		return store_err(err_out, st->path, rc);
 	}
-	changed = migrate(st, txn, err_out);
-	if (changed < 0) {
+	if (store_migrate(st, txn, err_out) < 0) {
 		mdb_txn_abort(txn);
 		return -1;
 	}

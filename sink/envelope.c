@@ -18,7 +18,8 @@
 
 #include "conf/base/xalloc.h"
 
-#define VERSION		1
+/* 1 had no checksum, and at first no stream in a delivery. */
+#define VERSION		2
 #define RECIPIENT_LEAST 3 /* octets that the shortest recipient takes */
 
 /* ---- ids ---- */
@@ -160,6 +161,7 @@ put_string(struct strbuf *out, const char *s)
 /* Of the envelope's flags octet. */
 #define FLAG_SMTPUTF8 1
 #define FLAG_8BIT     2
+#define FLAG_CRC      4
 
 void
 envelope_encode(const struct envelope *e, struct strbuf *out)
@@ -173,12 +175,13 @@ envelope_encode(const struct envelope *e, struct strbuf *out)
 	put_number(out, e->body);
 	put_number(out,
 	    (e->smtputf8 ? FLAG_SMTPUTF8 : 0u) |
-		(e->has_8bit ? FLAG_8BIT : 0u));
+		(e->has_8bit ? FLAG_8BIT : 0u) | (e->has_crc ? FLAG_CRC : 0u));
 	put_string(out, e->stream);
 	put_string(out, e->user);
 	put_string(out, e->client);
 	put_string(out, e->helo);
 	put_number(out, e->size_bytes);
+	put_number(out, e->content_crc);
 }
 
 void
@@ -209,6 +212,7 @@ delivery_encode(const struct delivery *d, struct strbuf *out)
  * the fields can be read in a row and one look at the end is enough. */
 struct reader {
 	const uint8_t *p, *end;
+	unsigned version;
 	bool is_bad;
 };
 
@@ -275,7 +279,9 @@ begin(const void *data, size_t len)
 {
 	struct reader r = { .p = data, .end = (const uint8_t *)data + len };
 
-	if (len == 0 || *r.p++ != VERSION)
+	if (len > 0)
+		r.version = *r.p++;
+	if (r.version < 1 || r.version > VERSION)
 		r.is_bad = true;
 	return r;
 }
@@ -298,14 +304,17 @@ envelope_decode(const void *data, size_t len, struct envelope *out)
 	out->envid = get_string(&r);
 	out->ret = (enum dsn_ret)get_number(&r, RET_HDRS);
 	out->body = (enum body_type)get_number(&r, BODY_8BITMIME);
-	flags = get_number(&r, FLAG_SMTPUTF8 | FLAG_8BIT);
+	flags = get_number(&r, FLAG_SMTPUTF8 | FLAG_8BIT | FLAG_CRC);
 	out->smtputf8 = flags & FLAG_SMTPUTF8;
 	out->has_8bit = flags & FLAG_8BIT;
+	out->has_crc = flags & FLAG_CRC;
 	out->stream = get_string(&r);
 	out->user = get_string(&r);
 	out->client = get_string(&r);
 	out->helo = get_string(&r);
 	out->size_bytes = get_number(&r, UINT64_MAX);
+	if (r.version > 1)
+		out->content_crc = (uint32_t)get_number(&r, UINT32_MAX);
 	if (is_whole(&r))
 		return 0;
 	envelope_fini(out);
@@ -331,22 +340,32 @@ get_recipients(struct reader *r, struct delivery *out)
 	}
 }
 
+/* False: it isn't such a delivery. */
+static bool
+get_delivery(struct reader *r, bool has_stream, struct delivery *out)
+{
+	*out = (struct delivery){ 0 };
+	out->provider = get_text(r);
+	out->site = get_string(r);
+	out->attempts = (uint32_t)get_number(r, UINT32_MAX);
+	out->due_utc_us = get_signed(r);
+	out->delay_warned = get_number(r, 1) != 0;
+	out->last_reply = get_string(r);
+	if (has_stream)
+		out->stream = get_string(r);
+	get_recipients(r, out);
+	if (is_whole(r))
+		return true;
+	delivery_fini(out);
+	return false;
+}
+
 int
 delivery_decode(const void *data, size_t len, struct delivery *out)
 {
-	struct reader r = begin(data, len);
+	struct reader r = begin(data, len), first = r;
 
-	*out = (struct delivery){ 0 };
-	out->provider = get_text(&r);
-	out->site = get_string(&r);
-	out->attempts = (uint32_t)get_number(&r, UINT32_MAX);
-	out->due_utc_us = get_signed(&r);
-	out->delay_warned = get_number(&r, 1) != 0;
-	out->last_reply = get_string(&r);
-	out->stream = get_string(&r);
-	get_recipients(&r, out);
-	if (is_whole(&r))
+	if (get_delivery(&r, true, out))
 		return 0;
-	delivery_fini(out);
-	return -1;
+	return r.version == 1 && get_delivery(&first, false, out) ? 0 : -1;
 }

@@ -56,7 +56,9 @@ struct envelope {
 	char *user;   /* authenticated, "" = none */
 	char *client; /* address text */
 	char *helo;
-	uint64_t size_bytes; /* of the content, CRLF line ends */
+	uint64_t size_bytes;  /* of the content, CRLF line ends */
+	uint32_t content_crc; /* CRC-32 of the content, as zlib's crc32() */
+	bool has_crc;	      /* spools of schema 1 have none */
 	struct delivery *deliveries;
 	size_t n_deliveries;
 };
@@ -81,7 +83,8 @@ struct recipient *delivery_add(struct delivery *d, const char *address);
 
 /*
  * The form on disk, versioned; the envelope without its deliveries, and one
- * delivery. Decoding checks every bound: -1 for what isn't ours.
+ * delivery. Decoding checks every bound: -1 for what isn't ours. It knows all
+ * versions that there have been; what it is given is written in the newest.
  */
 void envelope_encode(const struct envelope *e, struct strbuf *out);
 int envelope_decode(const void *data, size_t len, struct envelope *out);

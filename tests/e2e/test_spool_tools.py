@@ -127,6 +127,49 @@ class SpoolTools(unittest.TestCase):
         p = run("spool", "check", "-c", f.config_path)
         self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
 
+    def test_changed_content_is_kept_back_alone(self):
+        f = self.queue(6)
+        self.stop(f)
+        path = os.path.join(self.state, "spool.mdb")
+        with open(path, "rb") as file:
+            data = file.read()
+        self.assertIn(b"Subject: number 1\r\n", data)
+        with open(path, "wb") as file:
+            file.write(data.replace(b"Subject: number 1\r\n", b"Subject: number 9\r\n"))
+        bodies = subprocess.run(["find", os.path.join(self.state, "bodies"), "-type", "f"],
+                                capture_output=True, text=True).stdout.split()
+        os.remove(bodies[0])  # of number 2
+        p = run("spool", "check", "-c", f.config_path)
+        self.assertIn("its content isn't what was received", p.stdout)
+        self.assertIn("its content is missing", p.stdout)
+        with Peer() as peer:
+            f.configure(CONFIG.replace("{next}", str(peer.port)))
+            f.start()
+            with smtplib.SMTP("127.0.0.1", f.port) as s:
+                s.sendmail("app@shop.example", ["later@gmail.com"], content(0))
+            wait_until(lambda: f.n_queued() == 4, 20, "what is left")
+            got = {r for m in peer.messages for r in m["recipients"]}
+            self.assertEqual(got, {"later@gmail.com"} | {f"{k}{i}@{d}.com" for i in (0, 3, 4, 5)
+                                                        for k, d in (("u", "gmail"), ("v", "yahoo"))})
+            self.assertEqual(len(re.findall("event=spool_read", f.log())), 4)
+
+    def test_spool_of_an_older_version_is_delivered(self):
+        data = os.path.join(os.path.dirname(__file__), "..", "data")
+        for name in ("spool-1-three-trees", "spool-1-one-tree"):
+            with Peer() as peer:
+                f = Flyball(CONFIG.replace("{next}", str(peer.port)), start=False)
+                self.addCleanup(f.close)
+                os.mkdir(f.tmp.file("state"), 0o700)
+                subprocess.run(["tar", "-C", f.tmp.file("state"), "-xJf", os.path.join(data, name + ".tar.xz")], check=True)
+                f.start()
+                self.assertRegex(f.log(), r"event=spool_migrated from=1 to=2")
+                wait_until(lambda: f.n_queued() == 0, 20, "an empty queue")
+                got = sorted(r for m in peer.messages for r in m["recipients"])
+                self.assertEqual(got, ["five@gmail.com", "four@example.net", "one@gmail.com", "three@yahoo.com",
+                                       "two@gmail.com"])
+                large = [m for m in peer.messages if m["recipients"] == ["five@gmail.com"]][0]["data"]
+                self.assertIn(b"line 3999 of large\r\n", large)
+
     def test_start_on_damage_speaks(self):
         """Wherever bits flip or the file ends: a start, or a clear refusal;
         no crash, and what is refused is exported all the same."""

@@ -101,6 +101,8 @@ assert_same_envelope(const struct envelope *a, const struct envelope *b)
 	same_text(a->client, b->client);
 	same_text(a->helo, b->helo);
 	assert_true(a->size_bytes == b->size_bytes);
+	assert_int_equal(a->has_crc, b->has_crc);
+	assert_true(a->content_crc == b->content_crc);
 }
 
 static void
@@ -151,7 +153,9 @@ random_envelope(struct rng *rng, struct envelope *e)
 		.user = random_text(rng, false),
 		.client = random_text(rng, true),
 		.helo = random_text(rng, true),
-		.size_bytes = rng_next(rng) >> rng_next(rng) % 64 };
+		.size_bytes = rng_next(rng) >> rng_next(rng) % 64,
+		.has_crc = rng_below(rng, 2),
+		.content_crc = (uint32_t)rng_next(rng) };
 }
 
 static void
@@ -291,7 +295,7 @@ what_is_cut_or_longer_is_refused(void **state)
 		strbuf_addc(&out, '\0');
 		assert_int_equal(decode_exact(out.data, out.len, is_delivery),
 		    -1);
-		out.data[0] = 2; /* another version */
+		out.data[0] = 3; /* another version */
 		assert_int_equal(decode_exact(out.data, out.len - 1,
 				     is_delivery),
 		    -1);
