@@ -5,7 +5,7 @@
 #include <event2/event.h>
 
 #include "daemon/ctl.h"
-#include "daemon/resolver.h"
+#include "sink/resolver.h"
 
 /*
  * `flyballctl doctor`: what a consultant would look at, each with what was

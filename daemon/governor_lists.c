@@ -17,7 +17,7 @@
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
 #include "daemon/governor_private.h"
-#include "daemon/resolver.h"
+#include "sink/resolver.h"
 #include "sink/dnsbl.h"
 
 #define SEC	      INT64_C(1000000)

@@ -16,7 +16,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/governor_private.h"
 #include "daemon/mx_table.h"
-#include "daemon/resolver.h"
+#include "sink/resolver.h"
 
 #define DOMAINS_MAX 100000 /* remembered; some 20 MB */
 #define LOOKUPS_MAX 20000  /* that stand in line */

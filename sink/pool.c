@@ -14,7 +14,6 @@
 #include "sink/pool.h"
 
 #include <assert.h>
-#include <event2/dns.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,7 +232,14 @@ pool_configure(struct pool *p, const struct conf *conf, struct err *err_out)
 	free(old);
 	conf_unref(p->conf);
 	p->conf = conf_ref(conf);
+	pool_read_dns(p);
 	return 0;
+}
+
+void
+pool_use_dns(struct pool *p, const struct conf_dns *dns)
+{
+	p->dns = dns;
 }
 
 struct pool *
@@ -303,8 +309,7 @@ pool_free(struct pool *p)
 	for (size_t i = 0; i < p->n_ways; i++)
 		way_retire(p->ways[i]);
 	free(p->ways);
-	if (p->dns != NULL)
-		evdns_base_free(p->dns, 0);
+	host_cache_free(p->hosts);
 	conf_unref(p->conf);
 	free(p);
 }

@@ -42,6 +42,8 @@ void pool_count_into(struct pool *p, _Atomic unsigned *n_open);
  * auth are unchanged; others finish what they do and close. */
 int pool_configure(struct pool *p, const struct conf *conf,
     struct err *err_out);
+/* Name servers for next hops in place of the system's; lent. For tests. */
+void pool_use_dns(struct pool *p, const struct conf_dns *dns);
 /* Where the route of this name stands in the configuration that the pool has,
  * which isn't the newest one when pool_configure() failed. -1: nowhere. */
 int pool_find_route(const struct pool *p, const char *name);

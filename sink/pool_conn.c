@@ -9,7 +9,6 @@
  * stream's news or by the pool.
  */
 #include <assert.h>
-#include <event2/dns.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,10 +65,8 @@ conn_free(struct conn *c)
 	if (c->state == CONN_IDLE)
 		DL_DELETE(w->idle, c);
 	DL_DELETE2(w->pool->all, c, all_prev, all_next);
-	if (c->lookup != NULL)
-		evdns_getaddrinfo_cancel(c->lookup);
-	if (c->addresses != NULL)
-		evutil_freeaddrinfo(c->addresses);
+	host_lookup_cancel(c->lookup);
+	host_addresses_unref(c->addresses);
 	smtp_client_free(c->client);
 	stream_free(c->stream);
 	pool_count(w->pool, -1);
@@ -361,7 +358,8 @@ reconnect_clear(struct conn *c)
 	c->client = NULL;
 	stream_free(c->stream);
 	c->stream = NULL;
-	c->address = NULL;
+	c->address = NULL; /* it did connect */
+	c->is_tried = 0;
 	pool_conn_connect_next(c, "TLS failed");
 }
 

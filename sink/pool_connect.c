@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Getting a connection of the pool connected: the next hop's name becomes
- * addresses, which are tried in order, from the route's source address.
+ * addresses, which are tried in turn, from the route's source address.
  */
 #include <arpa/inet.h>
-#include <event2/dns.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "conf/base/clock.h"
+#include "conf/base/log.h"
 #include "sink/pool_private.h"
 
 static void
@@ -53,18 +54,41 @@ source_address(const struct conf_route *route, int family,
 
 /* Only those that the source address can reach: who asked for a source must
  * not be seen from another one. */
-static struct evutil_addrinfo *
-next_address(const struct conn *c)
+static bool
+is_reachable(const struct conn *c, const struct host_address *a)
 {
-	struct evutil_addrinfo *a =
-	    c->address ? c->address->ai_next : c->addresses;
 	struct sockaddr_storage source;
 	socklen_t len;
 
-	while (a != NULL && *c->route->source != '\0' &&
-	    source_address(c->route, a->ai_family, &source, &len) == NULL)
-		a = a->ai_next;
-	return a;
+	return *c->route->source == '\0' ||
+	    source_address(c->route, a->at.ss_family, &source, &len) != NULL;
+}
+
+/*
+ * In turns, so that all of a next hop's hosts get their share; but those of the
+ * family that the resolver put first before the others, and last of all those
+ * that didn't connect lately.
+ */
+static struct host_address *
+next_address(struct conn *c, int64_t now_us)
+{
+	struct host_addresses *all = c->addresses;
+
+	for (int wish = 0; all != NULL && wish < 3; wish++)
+		for (size_t i = 0; i < all->n; i++) {
+			size_t k = (c->first + i) % all->n;
+			struct host_address *a = &all->v[k];
+
+			if ((c->is_tried & (1u << k)) != 0 ||
+			    !is_reachable(c, a) ||
+			    (wish < 2 && now_us < a->bad_until_us) ||
+			    (wish < 1 &&
+				a->at.ss_family != all->v[0].at.ss_family))
+				continue;
+			c->is_tried |= 1u << k;
+			return a;
+		}
+	return NULL;
 }
 
 /* There is none left. */
@@ -88,88 +112,91 @@ void
 pool_conn_connect_next(struct conn *c, const char *why)
 {
 	const struct conf_route *route = c->route;
-	struct sockaddr_storage source;
+	struct sockaddr_storage source, to;
+	int64_t now_us = clock_mono_us();
 	socklen_t source_len = 0;
 	const struct sockaddr *from;
 
-	c->address = next_address(c);
+	if (c->address != NULL)
+		c->address->bad_until_us = now_us + HOST_BAD_US;
+	c->address = next_address(c, now_us);
 	stream_free(c->stream);
 	c->stream = NULL;
 	if (c->address == NULL) {
 		give_up_connecting(c, why);
 		return;
 	}
-	describe_peer(c, c->address->ai_addr);
-	from =
-	    source_address(route, c->address->ai_family, &source, &source_len);
+	to = c->address->at;
+	if (to.ss_family == AF_INET)
+		((struct sockaddr_in *)&to)->sin_port =
+		    htons(route->next_hop.port);
+	else
+		((struct sockaddr_in6 *)&to)->sin6_port =
+		    htons(route->next_hop.port);
+	describe_peer(c, (struct sockaddr *)&to);
+	from = source_address(route, to.ss_family, &source, &source_len);
 	c->state = CONN_CONNECTING;
-	c->stream = stream_connect(c->way->pool->base, c->address->ai_addr,
-	    (socklen_t)c->address->ai_addrlen, from, source_len,
-	    &pool_conn_stream_ops, c);
+	c->stream = stream_connect(c->way->pool->base, (struct sockaddr *)&to,
+	    to.ss_family == AF_INET ? sizeof(struct sockaddr_in)
+				    : sizeof(struct sockaddr_in6),
+	    from, source_len, &pool_conn_stream_ops, c);
 	stream_set_timeout(c->stream, route->timeouts.connect_us);
 }
 
 static void
-on_resolved(int result, struct evutil_addrinfo *addresses, void *arg)
+on_addresses(struct host_addresses *found, const char *why, void *arg)
 {
 	struct conn *c = arg;
-	char why[160];
 
-	if (result == EVUTIL_EAI_CANCEL)
-		return; /* c is gone */
 	c->lookup = NULL;
-	c->addresses = addresses;
-	snprintf(why, sizeof(why), "no address found: %s",
-	    evutil_gai_strerror(result));
+	c->addresses = found;
+	if (found != NULL)
+		c->first = found->first++ % (unsigned)found->n;
 	pool_conn_connect_next(c, why);
 }
 
-static struct evdns_base *
-resolver(struct pool *p)
+static int
+open_hosts(struct pool *p, struct err *err_out)
 {
-	if (p->dns != NULL)
-		return p->dns;
-	/* Inactive resolvers must not keep the loop alive. */
-	p->dns = evdns_base_new(p->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	evdns_base_resolv_conf_parse(p->dns, DNS_OPTIONS_ALL,
-	    "/etc/resolv.conf");
-	return p->dns;
+	struct conf_dns system = { .timeout_us = p->conf->dns.timeout_us };
+	const struct conf_dns *dns = p->dns != NULL ? p->dns : &system;
+
+	if (p->hosts != NULL)
+		return host_cache_configure(p->hosts, dns, err_out);
+	p->hosts = host_cache_new(p->base, dns, err_out);
+	return p->hosts != NULL ? 0 : -1;
 }
 
-static bool
-is_numeric(const char *host)
+void
+pool_read_dns(struct pool *p)
 {
-	unsigned char buf[16];
+	struct err err;
 
-	return inet_pton(AF_INET, host, buf) == 1 ||
-	    inet_pton(AF_INET6, host, buf) == 1;
+	if (p->hosts != NULL && open_hosts(p, &err) < 0)
+		log_warn("dns", LOG_STR("error", err.text));
 }
 
 void
 pool_conn_open(struct conn *c)
 {
-	const struct conf_endpoint *hop = &c->route->next_hop;
-	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-		.ai_protocol = IPPROTO_TCP };
-	char port[8];
-	int result;
+	const char *host = c->route->next_hop.host;
+	struct pool *p = c->way->pool;
+	struct host_addresses *written = host_addresses_of(host);
+	struct host_lookup *lookup;
+	struct err err;
 
-	snprintf(port, sizeof(port), "%u", hop->port);
 	c->state = CONN_RESOLVING;
-	if (is_numeric(hop->host)) {
-		hints.ai_flags = EVUTIL_AI_NUMERICHOST;
-		result =
-		    evutil_getaddrinfo(hop->host, port, &hints, &c->addresses);
-		pool_conn_connect_next(c,
-		    result ? evutil_gai_strerror(result) : "");
+	if (written != NULL) {
+		on_addresses(written, "", c);
 		return;
 	}
-	/* NULL also when it called back at once, from /etc/hosts: then c may
-	 * be gone, so the handle is kept only when there is one. */
-	struct evdns_getaddrinfo_request *lookup =
-	    evdns_getaddrinfo(resolver(c->way->pool), hop->host, port, &hints,
-		on_resolved, c);
+	if (p->hosts == NULL && open_hosts(p, &err) < 0) {
+		on_addresses(NULL, err.text, c);
+		return;
+	}
+	/* NULL: it called back at once, and c may be gone. */
+	lookup =
+	    host_cache_ask(p->hosts, host, clock_mono_us(), on_addresses, c);
 	if (lookup != NULL)
 		c->lookup = lookup;
 }

@@ -7,8 +7,8 @@
  * one connection, pool_connect.c gets it connected.
  */
 #include <event2/event_struct.h>
-#include <event2/util.h>
 
+#include "sink/host_cache.h"
 #include "sink/pool.h"
 #include "sink/stream.h"
 
@@ -35,8 +35,11 @@ struct conn {
 	const struct conf_route *route; /* within conf, or clear_route */
 	struct conf_route clear_route;	/* as route, but without TLS */
 	enum conn_state state;
-	struct evdns_getaddrinfo_request *lookup;
-	struct evutil_addrinfo *addresses, *address;
+	struct host_lookup *lookup;	  /* while RESOLVING */
+	struct host_addresses *addresses; /* NULL: not yet, or none */
+	struct host_address *address;	  /* of them, in use */
+	unsigned first;			  /* of them, where the turn began */
+	uint32_t is_tried;		  /* a bit for each */
 	struct stream *stream;
 	struct smtp_client *client;
 	struct pool_job *job;
@@ -50,7 +53,8 @@ struct conn {
 
 struct pool {
 	struct event_base *base;
-	struct evdns_base *dns; /* made when a next hop has a name */
+	struct host_cache *hosts;   /* made when a next hop has a name */
+	const struct conf_dns *dns; /* in place of the system's */
 	pool_done_fn *done;
 	void *done_arg;
 	struct way **ways; /* by route index of conf */
@@ -90,6 +94,8 @@ void pool_conn_lost(struct conn *c, const char *why);
 
 /* ---- connecting ---- */
 void pool_conn_open(struct conn *c);
+/* The name servers, anew: the system's may be others after a reload. */
+void pool_read_dns(struct pool *p);
 /* To the next address; `why` the last one failed, for the operator. */
 void pool_conn_connect_next(struct conn *c, const char *why);
 

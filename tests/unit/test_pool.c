@@ -2,6 +2,7 @@
 /* The pool against real next hops on loopback: what is reused and what isn't,
  * and how a job ends when its connection does. */
 #include "pool_world.h"
+#include "tests/unit/dns_fake.h"
 
 static struct event_base *base;
 static struct pki pki;
@@ -525,6 +526,63 @@ names_are_resolved_and_their_addresses_tried(void **state)
 	world_close(&w);
 }
 
+/* A next hop of three hosts, of which two are down, asked for once. */
+static void
+hosts_that_are_down_are_passed_over(void **state)
+{
+	struct dns_fake dns;
+	struct world w;
+	struct err err;
+	char *text;
+
+	(void)state;
+	world_open(&w, "");
+	dns_fake_start(&dns, base);
+	dns.n_addresses = 3; /* 127.0.0.1 to 127.0.0.3 */
+	pool_use_dns(w.pool, &dns.dns);
+	text = xasprintf("  r: {next_hop: \"hop.test:%u\", tls: none, "
+			 "idle_timeout: 1ms}\n",
+	    ntohs(w.server.at.sin_port));
+	conf_unref(w.conf);
+	w.conf = make_conf(text);
+	free(text);
+	assert_int_equal(pool_configure(w.pool, w.conf, &err), 0);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(send_one(&w), FATE_DELIVERED);
+		assert_string_equal(w.job.job.peer, w.server.where);
+		run_until(base, pool_n_open(w.pool) == 0);
+	}
+	assert_int_equal(w.server.n_sessions, 6);
+	assert_int_equal(dns.n_asked, 1);
+	/* None of them: what the last one said, with its address. */
+	dns.last_octet = 7;
+	w.server.at.sin_port = 0;
+	text = xasprintf("  r: {next_hop: \"down.test:1\", tls: none}\n");
+	conf_unref(w.conf);
+	w.conf = make_conf(text);
+	free(text);
+	assert_int_equal(pool_configure(w.pool, w.conf, &err), 0);
+	send_one(&w);
+	assert_true(w.job.job.is_unreachable);
+	assert_non_null(strstr(w.job.job.refusal, "Connection refused"));
+	assert_non_null(strstr(w.job.job.refusal,
+	    "connect to down.test:1 at 127.0.0."));
+	/* And a name that isn't there. */
+	dns.rcode = 3;
+	text = xasprintf("  r: {next_hop: \"gone.test:1\", tls: none}\n");
+	conf_unref(w.conf);
+	w.conf = make_conf(text);
+	free(text);
+	assert_int_equal(pool_configure(w.pool, w.conf, &err), 0);
+	send_one(&w);
+	assert_true(w.job.job.is_unreachable);
+	assert_string_equal(w.job.job.refusal,
+	    "connect to gone.test:1: no address found: Domain name not "
+	    "found");
+	dns_fake_end(&dns);
+	world_close(&w);
+}
+
 static void
 the_source_address_is_the_routes(void **state)
 {
@@ -794,6 +852,7 @@ main(void)
 		cmocka_unit_test(an_aborted_job_ends_once),
 		cmocka_unit_test(a_drained_pool_ends_its_jobs_and_quits),
 		cmocka_unit_test(names_are_resolved_and_their_addresses_tried),
+		cmocka_unit_test(hosts_that_are_down_are_passed_over),
 		cmocka_unit_test(the_source_address_is_the_routes),
 		cmocka_unit_test(tls_policies_hold_on_the_wire),
 		cmocka_unit_test(

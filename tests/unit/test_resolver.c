@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "conf/base/clock.h"
-#include "daemon/resolver.h"
+#include "sink/resolver.h"
 #include "tests/unit/dns_message.h"
 
 struct world {

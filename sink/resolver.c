@@ -2,17 +2,20 @@
 /*
  * c-ares on a libevent loop: it says which sockets it wants to hear of and
  * when it wants to be called, and this file passes that on. The governor asks
- * for MX hosts and blocklists here, the doctor for everything.
+ * for MX hosts and blocklists here, the pools for their next hops, the doctor
+ * for everything.
  *
  * Every answer goes out through the query's own timer, also one that c-ares
  * has at once: so a caller is never called from inside its question, and a
  * query that c-ares doesn't end in time is ended by the same door.
  */
-#include "daemon/resolver.h"
+#include "sink/resolver.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <utlist.h>
 
 #include "conf/base/strbuf.h"
@@ -33,10 +36,12 @@ struct resolver_query {
 	struct resolver *resolver;
 	char *name;
 	enum dns_type type;
-	resolver_fn *fn; /* NULL: cancelled */
+	resolver_fn *fn; /* one of these; both NULL: cancelled */
+	resolver_host_fn *host_fn;
 	void *arg;
 	struct event *timer;
 	struct dns_answer answer;
+	struct resolver_host host;
 	bool is_asked; /* c-ares has had it */
 	bool is_ended; /* c-ares is done with it */
 	bool is_told;  /* its owner is done with it */
@@ -127,8 +132,29 @@ query_free(struct resolver_query *q)
 	DL_DELETE(q->resolver->queries, q);
 	event_free(q->timer);
 	dns_answer_fini(&q->answer);
+	free(q->host.v);
 	free(q->name);
 	free(q);
+}
+
+/* c-ares is done with it; false: so is everybody. */
+static bool
+end_query(struct resolver_query *q, int status)
+{
+	struct resolver *r = q->resolver;
+
+	if (r->is_closing)
+		return false;
+	q->is_ended = true;
+	r->n_active--;
+	event_active(r->pump, EV_TIMEOUT, 0);
+	r->is_silent = status == ARES_ETIMEOUT;
+	if (q->is_told) {
+		query_free(q);
+		return false;
+	}
+	event_active(q->timer, EV_TIMEOUT, 0);
+	return true;
 }
 
 static void
@@ -136,24 +162,49 @@ on_answer(void *arg, int status, int n_timeouts, unsigned char *message,
     int len)
 {
 	struct resolver_query *q = arg;
-	struct resolver *r = q->resolver;
 
 	(void)n_timeouts;
-	if (r->is_closing)
+	if (!end_query(q, status))
 		return;
-	q->is_ended = true;
-	r->n_active--;
-	event_active(r->pump, EV_TIMEOUT, 0);
-	r->is_silent = status == ARES_ETIMEOUT;
-	if (q->is_told) {
-		query_free(q);
-		return;
-	}
 	if (message != NULL)
 		dns_answer_read(message, (size_t)len, q->type, &q->answer);
 	else
 		dns_answer_fail(&q->answer, ares_strerror(status));
-	event_active(q->timer, EV_TIMEOUT, 0);
+}
+
+static void
+read_host(const struct ares_addrinfo *info, struct resolver_host *out)
+{
+	out->v = xcalloc(RESOLVER_HOST_MAX, sizeof(*out->v));
+	for (const struct ares_addrinfo_node *a = info->nodes;
+	     a != NULL && out->n < RESOLVER_HOST_MAX; a = a->ai_next) {
+		if (a->ai_addrlen > sizeof(*out->v))
+			continue;
+		memcpy(&out->v[out->n++], a->ai_addr, a->ai_addrlen);
+		if (a->ai_ttl > 0 &&
+		    (out->ttl_s == 0 || (uint32_t)a->ai_ttl < out->ttl_s))
+			out->ttl_s = (uint32_t)a->ai_ttl;
+	}
+	out->status = out->n > 0 ? DNS_OK : DNS_NODATA;
+}
+
+static void
+on_host(void *arg, int status, int n_timeouts, struct ares_addrinfo *info)
+{
+	struct resolver_query *q = arg;
+
+	(void)n_timeouts;
+	if (end_query(q, status)) {
+		q->host.why = ares_strerror(status);
+		if (status == ARES_SUCCESS)
+			read_host(info, &q->host);
+		else
+			q->host.status = status == ARES_ENOTFOUND ? DNS_NXDOMAIN
+			    : status == ARES_ENODATA		  ? DNS_NODATA
+								  : DNS_FAILED;
+	}
+	if (info != NULL)
+		ares_freeaddrinfo(info);
 }
 
 /* It has its answer, or its time is over. */
@@ -166,11 +217,16 @@ on_query_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!q->is_ended) {
 		dns_answer_fail(&q->answer, "no answer in time");
+		q->host.status = DNS_FAILED;
+		q->host.why = "no answer in time";
 		q->resolver->is_silent = true;
 	}
 	if (q->fn != NULL)
 		q->fn(&q->answer, q->arg);
+	if (q->host_fn != NULL)
+		q->host_fn(&q->host, q->arg);
 	q->fn = NULL;
+	q->host_fn = NULL;
 	q->is_told = true;
 	if (q->is_ended)
 		query_free(q);
@@ -185,6 +241,14 @@ start(struct resolver *r, struct resolver_query *q)
 	q->is_asked = true;
 	r->n_active++;
 	event_add(q->timer, &wait);
+	if (q->host_fn != NULL) {
+		static const struct ares_addrinfo_hints hints = {
+			.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM
+		};
+
+		ares_getaddrinfo(r->channel, q->name, NULL, &hints, on_host, q);
+		return;
+	}
 	ares_query(r->channel, q->name, ns_c_in, (int)q->type, on_answer, q);
 }
 
@@ -205,21 +269,40 @@ on_pump(evutil_socket_t fd, short what, void *arg)
 	arm(r);
 }
 
-struct resolver_query *
-resolver_ask(struct resolver *r, const char *name, enum dns_type type,
-    resolver_fn *fn, void *arg)
+static struct resolver_query *
+make_query(struct resolver *r, const char *name, void *arg)
 {
 	struct resolver_query *q = xcalloc(1, sizeof(*q));
 
 	q->resolver = r;
 	q->name = xstrdup(name);
-	q->type = type;
-	q->fn = fn;
 	q->arg = arg;
 	q->answer.why = "";
+	q->host.why = "";
 	q->timer = evtimer_new(r->base, on_query_timer, q);
 	DL_APPEND(r->queries, q);
 	event_active(r->pump, EV_TIMEOUT, 0);
+	return q;
+}
+
+struct resolver_query *
+resolver_ask(struct resolver *r, const char *name, enum dns_type type,
+    resolver_fn *fn, void *arg)
+{
+	struct resolver_query *q = make_query(r, name, arg);
+
+	q->type = type;
+	q->fn = fn;
+	return q;
+}
+
+struct resolver_query *
+resolver_ask_host(struct resolver *r, const char *name, resolver_host_fn *fn,
+    void *arg)
+{
+	struct resolver_query *q = make_query(r, name, arg);
+
+	q->host_fn = fn;
 	return q;
 }
 
@@ -227,6 +310,7 @@ void
 resolver_cancel(struct resolver_query *q)
 {
 	q->fn = NULL;
+	q->host_fn = NULL;
 	if (!q->is_asked)
 		query_free(q);
 }
@@ -256,6 +340,16 @@ set_servers(struct resolver *r, const struct conf_dns *dns, struct err *err_out)
 	    : err_set(err_out, "dns.servers: %s", ares_strerror(status));
 }
 
+/* It counts its users without a lock. */
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+static int library_status;
+
+static void
+init_library(void)
+{
+	library_status = ares_library_init(ARES_LIB_INIT_ALL);
+}
+
 static int
 open_channel(struct resolver *r, const struct conf_dns *dns,
     struct err *err_out)
@@ -266,8 +360,10 @@ open_channel(struct resolver *r, const struct conf_dns *dns,
 		.sock_state_cb = on_socket_state,
 		.sock_state_cb_data = r,
 	};
-	int status = ares_library_init(ARES_LIB_INIT_ALL);
+	int status;
 
+	pthread_once(&library_once, init_library);
+	status = library_status;
 	if (status == ARES_SUCCESS)
 		status = ares_init_options(&r->channel, &options,
 		    ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |

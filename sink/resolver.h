@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "conf/conf.h"
 #include "sink/dns_answer.h"
@@ -30,6 +31,19 @@ void resolver_free(struct resolver *r);
  * the query is gone with it. */
 struct resolver_query *resolver_ask(struct resolver *r, const char *name,
     enum dns_type type, resolver_fn *fn, void *arg);
+/* Where to connect to: a name as the system's resolver takes it, by
+ * /etc/hosts, search domains, A and AAAA, in the order of RFC 6724. */
+struct resolver_host {
+	enum dns_status status;
+	uint32_t ttl_s; /* the least; 0: not said */
+	struct sockaddr_storage *v;
+	size_t n; /* not 0 where OK */
+	const char *why;
+};
+#define RESOLVER_HOST_MAX 32 /* addresses; more are left out */
+typedef void resolver_host_fn(const struct resolver_host *host, void *arg);
+struct resolver_query *resolver_ask_host(struct resolver *r, const char *name,
+    resolver_host_fn *fn, void *arg);
 void resolver_cancel(struct resolver_query *q); /* fn isn't called */
 
 /* What was asked last got no answer from anybody in all that time. */
