@@ -7,6 +7,8 @@
 
 #include "conf/rules.h"
 
+#define UNITS_MOST 32
+
 struct log_list {
 	const char *key;
 	const struct conf_mta_log *v;
@@ -30,6 +32,8 @@ check_source(const struct rules *r, const char *key, size_t i,
 		rule_fail(r, path, "needs a path, or journal: yes");
 	else if (!log->journal && log->units.n > 0)
 		rule_fail(r, path, "has a path; unit is of the journal");
+	else if (log->units.n > UNITS_MOST)
+		rule_fail(r, path, "has more than %d units", UNITS_MOST);
 	else if (log->journal && log->match != NULL && log->units.n == 0)
 		rule_fail(r, path,
 		    "needs the unit that writes it, or unit: '*'");

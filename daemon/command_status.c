@@ -248,6 +248,30 @@ show_override(const struct override_view *o, void *arg)
 	answer_close(&c->out, '}');
 }
 
+static void
+show_age(struct command *c, const char *key, int64_t age_us)
+{
+	if (age_us >= 0)
+		answer_int(&c->out, key, age_us / 1000);
+}
+
+static void
+show_log(const struct governor_log_view *v, void *arg)
+{
+	struct command *c = arg;
+
+	answer_open(&c->out, NULL, '{');
+	answer_str(&c->out, "log", v->name);
+	if (v->why != NULL)
+		answer_str(&c->out, "broken", v->why);
+	answer_int(&c->out, "lines", (int64_t)v->n_lines);
+	answer_int(&c->out, "foreign", (int64_t)v->n_foreign);
+	show_age(c, "line_ms", v->line_age_us);
+	show_age(c, "heard_ms", v->heard_age_us);
+	show_age(c, "unheard_ms", v->unheard_age_us);
+	answer_close(&c->out, '}');
+}
+
 int
 command_status(struct command *c)
 {
@@ -275,6 +299,9 @@ command_status(struct command *c)
 	show_spool(c, &stats);
 	answer_open(&c->out, "routes", '[');
 	sched_routes_each(s, show_route, c);
+	answer_close(&c->out, ']');
+	answer_open(&c->out, "logs", '[');
+	governor_logs_each(c->g, show_log, c);
 	answer_close(&c->out, ']');
 	answer_open(&c->out, "pauses", '[');
 	sched_pauses_each(s, show_pause, c);

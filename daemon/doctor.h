@@ -53,7 +53,9 @@ void doctor_check_hops(struct doctor *d);    /* doctor_hops.c */
 void doctor_check_routes(struct doctor *d);  /* doctor_dns.c */
 void doctor_check_senders(struct doctor *d); /* doctor_senders.c */
 void doctor_check_host(struct doctor *d);    /* doctor_host.c */
-void doctor_check_redis(struct doctor *d);   /* doctor_redis.c */
+/* doctor_logs.c; status: the daemon's answer, NULL: none. */
+void doctor_check_logs(struct doctor *d, const json_t *status);
+void doctor_check_redis(struct doctor *d); /* doctor_redis.c */
 
 /* doctor_dns.c: an address or a domain in each zone of blocklists. */
 void doctor_check_lists(struct doctor *d, const char *subject,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * The machine and the daemon on it: clock, disk, open files, the logs that are
- * read, and whether the plans let out in time what is queued. What only the
- * running daemon knows is asked of it, and left out when it doesn't run.
+ * The machine and the daemon on it: clock, disk, open files, and whether the
+ * plans let out in time what is queued. What only the running daemon knows is
+ * asked of it, for doctor_logs.c too, and left out when it doesn't run.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +21,6 @@
 #define MIB	    (1024 * 1024)
 #define OFF_MOST_US 1000000 /* of the clock */
 #define SPARE_FILES 256
-#define LOG_OLD_S   (24 * 3600)
 
 /* ---- clock ---- */
 
@@ -152,50 +151,6 @@ check_files(struct doctor *d, long long pid)
 		    limit, pid > 0 ? n_open_files(pid) : 0);
 }
 
-/* ---- logs ---- */
-
-static void
-check_log(struct doctor *d, const char *kind, const struct conf_mta_log *log)
-{
-	char *subject;
-	struct stat st;
-	long long age_s;
-
-	if (log->journal)
-		return;
-	subject = xasprintf("%s %s", kind, log->path);
-	if (access(log->path, R_OK) < 0 || stat(log->path, &st) < 0) {
-		doctor_say(d, FINDING_FAIL, subject, "can't be read",
-		    "let the daemon's user read it (group adm), and see that "
-		    "the MTA writes there",
-		    "%s", strerror(errno));
-	} else {
-		age_s = (long long)(time(NULL) - st.st_mtime);
-		doctor_say(d, age_s > LOG_OLD_S ? FINDING_WARN : FINDING_OK,
-		    subject,
-		    age_s > LOG_OLD_S ? "nothing was written there for a day"
-				      : "is written",
-		    "see whether the MTA logs to another file",
-		    "last written %lld s ago", age_s);
-	}
-	free(subject);
-}
-
-static void
-check_logs(struct doctor *d)
-{
-	const struct conf_feedback *f = &d->conf->feedback;
-
-	for (size_t i = 0; i < f->n_postfix_logs; i++)
-		check_log(d, "postfix_log", &f->postfix_logs[i]);
-	for (size_t i = 0; i < f->n_exim_logs; i++)
-		check_log(d, "exim_log", &f->exim_logs[i]);
-	for (size_t i = 0; i < f->n_opensmtpd_logs; i++)
-		check_log(d, "opensmtpd_log", &f->opensmtpd_logs[i]);
-	for (size_t i = 0; i < f->n_pattern_logs; i++)
-		check_log(d, "pattern_log", &f->pattern_logs[i]);
-}
-
 /* ---- the daemon ---- */
 
 /* By the socket of the file that is looked at. */
@@ -255,7 +210,7 @@ doctor_check_host(struct doctor *d)
 	check_clock(d);
 	check_disk(d);
 	check_files(d, pid);
-	check_logs(d);
+	doctor_check_logs(d, status);
 	if (status == NULL)
 		doctor_say(d, FINDING_NOTE, "daemon", "doesn't answer",
 		    "start it; then plans are compared with what is queued",

@@ -49,6 +49,17 @@ struct governor_load {
 void governor_load(const struct governor *g, struct governor_load *out);
 
 /* What is wrong with the logs that are read, in words. */
+/* MTAs' logs that are read; ages are monotonic spans, -1: never. */
+struct governor_log_view {
+	const char *name; /* "postfix /var/log/mail.log" */
+	const char *why;  /* it can't be read; NULL: it can */
+	int64_t line_age_us;
+	int64_t heard_age_us;	/* a line about our mail */
+	int64_t unheard_age_us; /* mail was handed over, and no such line yet */
+	uint64_t n_lines, n_foreign;
+};
+void governor_logs_each(const struct governor *g,
+    void (*each)(const struct governor_log_view *v, void *arg), void *arg);
 void governor_log_alerts_each(const struct governor *g,
     void (*each)(const char *text, void *arg), void *arg);
 

@@ -358,7 +358,8 @@ void
 governor_evidence(struct governor *g, struct log_slot *slot, struct handed *h,
     const struct mta_record *r)
 {
-	(void)slot;
+	slot->heard_us = clock_mono_us();
+	slot->unheard_us = 0;
 	switch (r->kind) {
 	case MTA_LOG_DELIVERED:
 	case MTA_LOG_DEFERRED:

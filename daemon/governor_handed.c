@@ -216,6 +216,8 @@ governor_hand_over(struct governor *g, const struct job *job,
 	struct spool_fact *fact;
 
 	key_of_job(job, slot, key);
+	if (slot->unheard_us == 0)
+		slot->unheard_us = clock_mono_us();
 	handed_format(remember(g, job, key, n_relayed), &text);
 	strbuf_addf(&fact_key, HANDED_PREFIX "%s", key);
 	fact = spool_fact_new(fact_key.data, fact_key.len, text.data, text.len);

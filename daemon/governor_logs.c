@@ -281,6 +281,33 @@ governor_logs_tick(struct governor *g)
 	free_gone(g);
 }
 
+static int64_t
+age_of(int64_t at_us, int64_t now_us)
+{
+	return at_us > 0 ? now_us - at_us : -1;
+}
+
+void
+governor_logs_each(const struct governor *g,
+    void (*each)(const struct governor_log_view *v, void *arg), void *arg)
+{
+	int64_t now_us = clock_mono_us();
+	const struct log_slot *s;
+
+	DL_FOREACH(g->logs->slots, s) {
+		struct governor_log_view v = { .name = s->name,
+			.why = s->is_broken ? s->why : NULL,
+			.line_age_us = age_of(s->line_us, now_us),
+			.heard_age_us = age_of(s->heard_us, now_us),
+			.unheard_age_us = age_of(s->unheard_us, now_us),
+			.n_lines = s->n_lines,
+			.n_foreign = s->n_foreign };
+
+		if (!s->is_gone)
+			each(&v, arg);
+	}
+}
+
 static void
 say_silent(const struct log_slot *s, char *text, size_t size)
 {

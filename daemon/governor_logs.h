@@ -21,7 +21,9 @@ struct log_slot { /* one log that is read */
 	bool is_gone;	 /* from the configuration */
 	bool is_broken;	 /* there is nothing to read from */
 	char why[200];
-	int64_t line_us; /* the last one came; monotonic */
+	int64_t line_us;    /* the last one came; monotonic, 0 = never */
+	int64_t heard_us;   /* the last one about our mail */
+	int64_t unheard_us; /* since then mail was handed over; 0 = none */
 	int64_t broken_us;
 	uint64_t n_lines, n_records, n_echoes, n_unknown, n_lost, n_timed_out,
 	    n_foreign;

@@ -290,17 +290,35 @@ run(void *arg)
 
 /* ---- life ---- */
 
+const char *
+log_format_name(enum mta_log_format format)
+{
+	return formats[format];
+}
+
+void
+log_units_of(const struct conf_mta_log *log, enum mta_log_format format,
+    struct log_units *out)
+{
+	const char *const *usual = usual_units[format];
+
+	out->n = 0;
+	for (size_t i = 0; i < log->units.n && out->n < LOG_UNITS_MAX; i++)
+		out->v[out->n++] = log->units.v[i];
+	for (size_t i = 0; i < 2 && log->units.n == 0 && usual[i] != NULL; i++)
+		out->v[out->n++] = usual[i];
+}
+
 static void
 take_units(struct log_reader *r, const struct conf_mta_log *log,
     enum mta_log_format format)
 {
-	const char *const *usual = usual_units[format];
+	struct log_units units;
 
-	r->units = xcalloc(log->units.n + 2, sizeof(*r->units));
-	for (size_t i = 0; i < log->units.n; i++)
-		r->units[r->n_units++] = xstrdup(log->units.v[i]);
-	for (size_t i = 0; i < 2 && log->units.n == 0 && usual[i] != NULL; i++)
-		r->units[r->n_units++] = xstrdup(usual[i]);
+	log_units_of(log, format, &units);
+	r->units = xcalloc(units.n + 1, sizeof(*r->units));
+	for (size_t i = 0; i < units.n; i++)
+		r->units[r->n_units++] = xstrdup(units.v[i]);
 }
 
 struct log_reader *

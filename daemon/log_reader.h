@@ -18,6 +18,17 @@ struct log_reader;
 #define LOG_PLACE_TEXT	  600
 
 /* Letter to the governor; free with log_batch_free(). */
+/* As names of logs and keys of the configuration have it: "postfix". */
+const char *log_format_name(enum mta_log_format format);
+/* Patterns of the units whose entries of the journal are read; lent. */
+#define LOG_UNITS_MAX 32
+struct log_units {
+	const char *v[LOG_UNITS_MAX];
+	size_t n;
+};
+void log_units_of(const struct conf_mta_log *log, enum mta_log_format format,
+    struct log_units *out);
+
 struct log_batch {
 	struct letter letter;
 	struct log_reader *reader;

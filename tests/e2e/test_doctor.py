@@ -2,8 +2,12 @@
 """flyballctl doctor, with next hops and a name server of the tests' own."""
 
 import json
+import os
+import socket
 import subprocess
+import threading
 import unittest
+import unittest.mock
 
 from dns_server import DnsServer
 from harness import FLYBALLCTL, Flyball, Peer, TempDir, certificate, free_port, wait_until
@@ -141,6 +145,67 @@ class Doctor(unittest.TestCase):
                 self.assertIn("fail  route out: the next hop refuses us", text)
                 self.assertIn("      fix: let this machine in", text)
                 self.assertNotIn("\x1b", text)
+
+    def fake_daemon(self, **log):
+        """Answers as one that reads a log of that state."""
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(os.path.join(self.tmp.path, "sock"))
+        server.listen()
+        answers = {"status": {"pid": os.getpid(), "logs": [log]}, "forecast": []}
+
+        def serve():
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client, client.makefile("rw") as f:
+                    for line in f:
+                        f.write(json.dumps({"ok": True, "result": answers[line.strip()]}) + "\n")
+                        f.flush()
+        threading.Thread(target=serve, daemon=True).start()
+
+        def stop():
+            server.shutdown(socket.SHUT_RDWR)
+            server.close()
+            os.unlink(os.path.join(self.tmp.path, "sock"))
+        return stop
+
+    def test_a_log_that_says_nothing(self):
+        log = self.tmp.file("mail.log", "x\n")
+        with Peer() as peer:
+            for state, what, level in (
+                    ({"line_ms": 500, "heard_ms": 700}, "is alive", "ok"),
+                    ({}, "is alive", "ok"),
+                    ({"line_ms": 5000, "unheard_ms": 59000}, "is alive", "ok"),
+                    ({"line_ms": 500, "unheard_ms": 61000, "heard_ms": 90000},
+                     "its lines tell nothing of the mail that was handed over", "fail"),
+                    ({"line_ms": 90000, "unheard_ms": 61000}, "is silent, though mail was handed over", "fail"),
+                    ({"unheard_ms": 61000}, "is silent, though mail was handed over", "fail"),
+                    ({"broken": "No such file"}, "the daemon can't read it", "fail")):
+                stop = self.fake_daemon(log=f"postfix {log}", foreign=0, **state)
+                status, report = self.run_doctor(peer.port, more="feedback: {postfix_log: {path: %s}}" % log)
+                stop()
+                found = self.of(report, f"postfix_log {log}")
+                self.assertEqual(found[what]["level"], level, (state, found))
+                self.assertEqual(found["is written"]["level"], "ok")
+                self.assertEqual(status, 1 if level == "fail" else status)
+
+    def test_the_unit_whose_journal_is_read(self):
+        """A systemctl of the test's own, as no systemd runs here."""
+        bin_dir = os.path.join(self.tmp.path, "bin")
+        os.mkdir(bin_dir)
+        for code, what, level in ((0, "its unit is active", "ok"),
+                                  (3, "no unit that may write it is active", "warn"),
+                                  (4, "no unit that may write it is active", "warn"),
+                                  (1, "whether its unit is active can't be told", "note")):
+            script = self.tmp.file("bin/systemctl", f'#!/bin/sh\n[ "$*" = "is-active -- mine.service" ] || exit 9\n'
+                                                    f'exit {code}\n', 0o755)
+            with Peer() as peer, unittest.mock.patch.dict(os.environ, PATH=f"{bin_dir}:{os.environ['PATH']}"):
+                _, report = self.run_doctor(
+                    peer.port, more="feedback: {postfix_log: {journal: yes, unit: mine.service}}")
+            self.assertEqual(self.of(report, "postfix_log journal")[what]["level"], level)
+            os.unlink(script)
 
     def test_logs_and_usage(self):
         log = self.tmp.file("mail.log", "x\n")

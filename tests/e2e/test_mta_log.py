@@ -2,12 +2,14 @@
 """What only Postfix saw: a real Postfix between flyball and the provider, whose
 log is all that tells of the provider's replies."""
 
+import json
 import os
 import smtplib
+import subprocess
 import time
 import unittest
 
-from harness import Flyball, Peer, Postfix, wait_until
+from harness import FLYBALLCTL, Flyball, Peer, Postfix, wait_until
 
 CONFIG = """
 listeners:
@@ -216,6 +218,25 @@ class WrittenLog(unittest.TestCase):
         with open(f.tmp.file("mail.log"), "a") as log:
             log.write(f"Nov 25 04:00:00 host postfix/smtp[7]: 1A2B3C{number:04X}: to=<a@gmail.com>, "
                       "relay=mx.test[192.0.2.1]:25, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (250 2.0.0 Ok)\n")
+
+    def test_the_doctor_asks_the_daemon(self):
+        with self.flyball("handed: 1000", "") as f:
+            def log():
+                return f.ctl("status")["logs"][0]
+            self.assertEqual((log()["log"], log()["lines"]), (f"postfix {f.tmp.path}/mail.log", 0))
+            self.assertNotIn("unheard_ms", log())
+            send(f, ["a@gmail.com"])
+            wait_until(lambda: "unheard_ms" in log(), 10, "mail that nothing is heard of")
+            with open(f.tmp.file("mail.log"), "a") as to:
+                to.write("Nov 25 04:00:00 host postfix/qmgr[7]: 9A9A9A9A9A: removed\n")
+            wait_until(lambda: "line_ms" in log(), 10, "a line")
+            self.assertIn("unheard_ms", log())  # it is about other mail
+            self.sent(f, 1)
+            wait_until(lambda: "heard_ms" in log(), 10, "our line")
+            self.assertNotIn("unheard_ms", log())
+            p = subprocess.run([FLYBALLCTL, "doctor", "-c", f.config_path, "--json"], capture_output=True, text=True)
+            findings = [x for x in json.loads(p.stdout)["findings"] if x["subject"].startswith("postfix_log")]
+            self.assertEqual({x["finding"]: x["level"] for x in findings}, {"is written": "ok", "is alive": "ok"})
 
     def test_the_table_is_full(self):
         with self.flyball("handed: 100", ", credit: 1000") as f:
