@@ -35,7 +35,7 @@
  * bucket's depth, as far as known; the least seen is believed, and excess
  * beyond it means that the limit itself is higher. Isn't it refused although
  * the excess is larger than the bucket, then the limit has moved, and the rate
- * doubles step by step until it meets it. Until that is clear the probe goes
+ * grows by ever more, at most doubling, until it meets it. Until that is clear the probe goes
  * only as fast as it must to see past the bucket within two holds, because all
  * that is on its way when the bucket is empty will be refused.
  *
@@ -68,18 +68,22 @@
  *	+ a deeper first step, a small first window	spiral 0.83 -> 0.88
  *	+ one full window more before it closes		rise 0.85 -> 0.87
  *	+ waits of at most 8 steps instead of 12	rise 0.87 -> 0.89
+ *	+ a first limit taken lower and kept to	spiral 0.87 -> 0.89
+ *	  for longer; probes speed up more slowly	rise 0.87 -> 0.85
  *	+ slow lanes look for the gap			slow limit 0.41 -> 0.63
  *	+ no probe within 20 answers			slow limit -> 0.70
  *
  * Tried and left: climbing to the limit in several steps (slower, no fewer
  * refusals); stopping a probe as soon as a burst is ruled out (better where
- * refusals cost reputation, 0.89, but 0.72 where the limit rises tenfold);
+ * refusals cost reputation, 0.89, but 0.72 where the limit rises tenfold); a
+ * first limit of a third of what was seen (0.91 where refusals cost reputation,
+ * but 0.89 where the limit drops);
  * longer waits (fewer refusals, later news of a rise).
  *
  * WEAKNESSES
  *
  * Where each refusal costs reputation and reputation is speed, the probes that
- * find the limit also push it down: 0.88 there, of 0.90 wanted. A provider that
+ * find the limit also push it down: 0.89 there, of 0.90 wanted. A provider that
  * takes one message in five seconds and not one more, with a backlog: 0.70. In
  * a minute it takes thirteen; to know the gap after the first refusal would be
  * 0.85, and each further try costs 0.07. A bucket deeper than what a
@@ -208,7 +212,7 @@ adapt_enter_flat(struct adapt *a, int64_t now_us)
 	    most(a->wait_us, takes_us(a->rate, REST_ANSWERS * RATE_ONE));
 
 	if (a->is_rough)
-		wait_us = adapt_step_us(a);
+		wait_us = ROUGH_STEPS * adapt_step_us(a);
 	a->probe_us = now_us + wait_us;
 	adapt_enter(a, ADAPT_FLAT,
 	    a->slope > 0 ? least(a->probe_us, now_us + adapt_step_us(a))

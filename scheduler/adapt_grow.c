@@ -47,7 +47,7 @@ probe(struct adapt *a, int64_t now_us)
 	a->from = a->failed;
 	a->is_free = false;
 	if (a->is_rough) {
-		a->growth_permille *= 4;
+		a->growth_permille *= 2;
 		a->is_free = true;
 		a->from = a->failed = a->rate;
 	}
@@ -88,7 +88,7 @@ grow(struct adapt *a, int64_t now_us)
 	rate = part(a->rate, 1000 + a->growth_permille);
 	if (a->is_free || rate < gentle)
 		a->growth_permille = least(a->growth_permille *
-			(a->is_free ? 2000 : 1500) / 1000,
+			(a->is_free ? 1750 : 1500) / 1000,
 		    1000);
 	else
 		rate = most(a->rate, gentle);

@@ -11,7 +11,8 @@
 #define SAMPLE		   8   /* answers before a measured rate is believed */
 #define PRIOR		   4   /* answers that stand behind the rate so far */
 #define TOLERATED_PERMILLE 200 /* refused, in a slow lane, is still chance */
-#define FIRST_PERMILLE	   600 /* of what a first burst shows */
+#define FIRST_PERMILLE	   450 /* of what a first burst shows */
+#define ROUGH_STEPS	   3   /* that a rough limit is kept to at first */
 #define WAIT_FIRST	   4   /* x recover.every: the first wait for a probe */
 #define WAIT_MOST	   8   /* x recover.every: and the longest */
 #define STEP_ANSWERS	   3   /* that a step must bring */
