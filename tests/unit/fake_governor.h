@@ -146,6 +146,15 @@ governor_wake(struct governor *g)
 }
 
 void
+governor_logs_each(const struct governor *g,
+    void (*each)(const struct governor_log_view *v, void *arg), void *arg)
+{
+	(void)g;
+	(void)each;
+	(void)arg;
+}
+
+void
 governor_log_alerts_each(const struct governor *g,
     void (*each)(const char *text, void *arg), void *arg)
 {
