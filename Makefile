@@ -170,10 +170,10 @@ deps:
 
 # Sub-makes, so that the libraries are looked for after they were installed.
 demo:
-	@contrib/deps.sh $(if $(MTA),mta,build)
+	@contrib/deps.sh $(if $(NODES),cluster,$(if $(MTA),mta,build))
 	@$(MAKE) --no-print-directory all
-	@python3 tests/demo/$(if $(MTA),behind_$(MTA),demo).py --build $(B) \
-		$(if $(KEEP),--keep)
+	@python3 tests/demo/$(if $(NODES),cluster,$(if $(MTA),behind_$(MTA),demo)).py \
+		--build $(B) $(if $(NODES),--nodes $(NODES)) $(if $(KEEP),--keep)
 
 # The unit tests run a second time with ASan and UBSan, and so do the end-to-end
 # tests of what strangers reach; those of several things at once also with
@@ -258,7 +258,8 @@ $(B)/man/flyball.yaml.5: $(B)/flyballctl
 help:
 	@echo 'make          build flyballd and flyballctl in $(B)/'
 	@echo 'make demo     see it work, in about 30 s (KEEP=1: until Ctrl-C;'
-	@echo '              MTA=postfix: with a real Postfix between, as root)'
+	@echo '              MTA=postfix: with a real Postfix between, as root;'
+	@echo '              NODES=3: relays that share a limit, in 70 s)'
 	@echo 'make check    every test'
 	@echo 'make bench    side by side with Postfix'
 	@echo 'make fuzz     each fuzz target for T=60 seconds (ONLY="reply client")'

@@ -3,8 +3,9 @@
 # Installs what is missing from Debian's packages: `deps.sh build` for building
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
 # for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
-# `deps.sh fuzz` for libFuzzer, `deps.sh deb` for the Debian package. Does
-# nothing where nothing is missing; uses sudo where it isn't root.
+# `deps.sh cluster` for that of several relays, `deps.sh fuzz` for libFuzzer,
+# `deps.sh deb` for the Debian package. Does nothing where nothing is missing;
+# uses sudo where it isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -35,6 +36,7 @@ fuzzer="clang libclang-rt-14-dev"
 wanted=$build
 case ${1:-all} in
 build | mta) unpacked= ;;
+cluster) unpacked= wanted="$build redis-tools" ;;
 *) wanted="$build $peers $libraries" ;;
 esac
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
@@ -65,7 +67,11 @@ missing=
 for package in $wanted; do
 	is_installed "$package" || missing="$missing $package"
 done
-if [ "${1:-all}" != build ] && [ "${1:-all}" != deb ] && ! is_installed "$mta"; then
+case ${1:-all} in
+build | cluster | deb) wants_mta= ;;
+*) wants_mta=yes ;;
+esac
+if [ -n "$wants_mta" ] && ! is_installed "$mta"; then
 	if [ -e /usr/sbin/sendmail ]; then
 		echo "deps: another MTA is installed; Postfix isn't put in its place" >&2
 	else

@@ -24,6 +24,7 @@ typedef int command_fn(struct command *c);
 /* NULL: flyballctl does it by itself. */
 static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_STATUS] = command_status,
+	[COMMAND_CLUSTER] = command_cluster,
 	[COMMAND_LANES] = command_lanes,
 	[COMMAND_FORECAST] = command_forecast,
 	[COMMAND_PLANS] = command_plans,

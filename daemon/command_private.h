@@ -86,6 +86,10 @@ bool command_take_flag(struct command *c, const char *flag);
 int command_status(struct command *c);
 int command_providers(struct command *c);
 int command_version(struct command *c);
+/* command_cluster.c */
+int command_cluster(struct command *c);
+/* The key "cluster": null where this relay is alone. */
+void command_show_cluster(struct command *c);
 /* command_daemon.c */
 int command_reload(struct command *c);
 int command_drain(struct command *c);

@@ -297,6 +297,7 @@ command_status(struct command *c)
 	show_totals(c);
 	show_load(c);
 	show_spool(c, &stats);
+	command_show_cluster(c);
 	answer_open(&c->out, "routes", '[');
 	sched_routes_each(s, show_route, c);
 	answer_close(&c->out, ']');

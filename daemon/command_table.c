@@ -17,7 +17,7 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 		   "and connections, what was accepted, delivered, deferred "
 		   "and failed since the start, the spool, each route, and "
 		   "whatever the operator has paused or set. Alerts come "
-		   "first.",
+		   "first; a cluster's state stands among the numbers.",
 	    .example = "status",
 	    .role = ROLE_READ,
 	},
@@ -139,6 +139,20 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .example = "providers gmail",
 	    .role = ROLE_READ,
 	    .max_args = 1,
+	},
+	[COMMAND_CLUSTER] = {
+	    .name = "cluster",
+	    .usage = "",
+	    .summary = "show the relays that share limits with this one",
+	    .doc = "Whether limits are shared, or what holds while Redis is "
+		   "gone, and why; the Redis and how quickly it answers; each "
+		   "relay, when it was seen and how many leases it has; and "
+		   "each lane that this relay holds a lease of: its share of "
+		   "the limit lately, recipients in hand, wanted and granted "
+		   "at the last call, and when the lease ends. Refused where "
+		   "no cluster is configured.",
+	    .example = "cluster",
+	    .role = ROLE_READ,
 	},
 	[COMMAND_EVENTS] = {
 	    .name = "events",

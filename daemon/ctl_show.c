@@ -25,6 +25,7 @@ static ctl_show_fn *const shows[COMMAND_COUNT] = {
 	[COMMAND_QUEUE] = ctl_show_queue,
 	[COMMAND_MESSAGE] = ctl_show_message,
 	[COMMAND_PROVIDERS] = ctl_show_providers,
+	[COMMAND_CLUSTER] = ctl_show_cluster,
 	[COMMAND_EVENTS] = ctl_show_events,
 	[COMMAND_PAUSE] = ctl_show_pause,
 	[COMMAND_RESUME] = ctl_show_resume,

@@ -42,6 +42,7 @@ ctl_show_fn ctl_show_plans, ctl_show_plan, ctl_show_forecast;
 ctl_show_fn ctl_show_queue, ctl_show_message, ctl_show_changed;
 ctl_show_fn ctl_show_pause, ctl_show_resume, ctl_show_rate, ctl_show_forget;
 ctl_show_fn ctl_show_reload, ctl_show_drain, ctl_show_log_level;
+ctl_show_fn ctl_show_cluster;
 ctl_show_fn ctl_show_version, ctl_show_providers, ctl_show_events;
 
 #endif

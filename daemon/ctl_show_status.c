@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* `status` for people: alerts first, then numbers, then what was set by hand. */
+#include <string.h>
+
 #include "conf/base/strbuf.h"
 #include "daemon/ctl_show.h"
 #include "daemon/ctl_text.h"
@@ -51,6 +53,20 @@ show_numbers(const json_t *r)
 	    json_number_value(json_object_get(s, "commit_max_ms")));
 	strbuf_fini(&used);
 	strbuf_fini(&free_text);
+}
+
+static void
+show_cluster(const struct ctl *ctl, const json_t *v)
+{
+	bool is_shared = strcmp(ctl_str(v, "mode"), "shared") == 0;
+
+	if (!json_is_object(v))
+		return;
+	printf("cluster    %s%s%s; %s relays, Redis %s in %.2f ms\n",
+	    colour_on(ctl, is_shared ? GREEN : RED), ctl_str(v, "mode"),
+	    colour_off(ctl, is_shared ? GREEN : RED),
+	    ctl_count(v, "nodes_alive"), ctl_str(v, "redis"),
+	    json_number_value(json_object_get(v, "lag_ms")));
 }
 
 static void
@@ -132,6 +148,7 @@ ctl_show_status(const struct ctl *ctl, const json_t *result)
 	    ctl_str(result, "config"));
 	show_alerts(ctl, json_object_get(result, "alerts"));
 	show_numbers(result);
+	show_cluster(ctl, json_object_get(result, "cluster"));
 	show_routes(ctl, json_object_get(result, "routes"));
 	show_by_hand(ctl, result);
 }

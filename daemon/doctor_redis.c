@@ -18,14 +18,18 @@
 #define N_PINGS	 11
 #define CLOCK_US 1000000 /* off by more is worth a note */
 /* All that cluster asks of Redis, so that an ACL which lacks some is found. */
-#define TRIAL                                                        \
-	"redis.call('HSET', KEYS[1], 'at', redis.call('TIME')[1])\n" \
-	"redis.call('PEXPIRE', KEYS[1], 1000)\n"                     \
-	"redis.call('PUBLISH', ARGV[1], '')\n"                       \
-	"redis.call('HMGET', KEYS[1], 'at')\n"                       \
-	"redis.call('ZADD', KEYS[1] .. 'z', 1, 'a')\n"               \
-	"redis.call('DEL', KEYS[1], KEYS[1] .. 'z')\n"               \
-	"return redis.call('TIME')"
+static const char trial[] =
+    "local k = KEYS[1]\n"
+    "redis.call('HSET', k, 'at', redis.call('TIME')[1])\n"
+    "redis.call('HMGET', k, 'at')\n"
+    "redis.call('HGETALL', k)\n"
+    "redis.call('HDEL', k, 'at')\n"
+    "redis.call('SET', k, cmsgpack.pack({1}), 'PX', 1000)\n"
+    "redis.call('GET', k)\n"
+    "redis.call('PEXPIRE', k, 1000)\n"
+    "redis.call('PUBLISH', ARGV[1], '')\n"
+    "redis.call('DEL', k)\n"
+    "return redis.call('TIME')";
 
 struct examination {
 	struct doctor *d;
@@ -154,10 +158,9 @@ check_use(struct examination *e)
 {
 	const struct conf_cluster *c = &e->d->conf->cluster;
 	struct redis_script *script =
-	    redis_link_script(e->link, "trial", TRIAL);
-	/* Keys of one hash tag, as those of a lane. */
-	char *key = xasprintf("%s:{doctor-%s}:", c->prefix, c->name);
-	char *channel = xasprintf("%s:doctor", c->prefix);
+	    redis_link_script(e->link, "trial", trial);
+	char *key = xasprintf("{%s}doctor:%s", c->prefix, c->name);
+	char *channel = xasprintf("{%s}doctor", c->prefix);
 	const struct redis_bytes k = { key, strlen(key) },
 				 a = { channel, strlen(channel) };
 	int64_t off_us;
@@ -172,8 +175,9 @@ check_use(struct examination *e)
 	} else if (!e->is_answered || e->outcome != REDIS_ANSWERED) {
 		doctor_say(e->d, FINDING_FAIL, SUBJECT,
 		    "doesn't let us do what relays do",
-		    "its user needs ACL rules as +@all -@admin -@dangerous "
-		    "+info ~PREFIX:* &PREFIX:*, with cluster.prefix",
+		    "its user needs ACL rules as ~{flyball}* &{flyball}* "
+		    "+@all -@admin -@dangerous +info, with cluster.prefix in "
+		    "the braces",
 		    "%s", e->is_answered ? e->text : e->reason);
 	} else {
 		off_us = strtoll(e->text, NULL, 10) * 1000000 -

@@ -351,6 +351,7 @@ put_daemon(struct metrics_page *p)
 	put_totals(p);
 	put_orders(p);
 	put_spool(p);
+	metrics_put_cluster(governor_cluster(p->g), &p->out);
 	put_times(p);
 	put_routes(p);
 }

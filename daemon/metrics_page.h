@@ -6,6 +6,7 @@
 
 #include "conf/base/strbuf.h"
 
+struct cluster;
 struct governor;
 
 /*
@@ -26,5 +27,8 @@ bool metrics_page_step(struct metrics_page *p);
 /* Complete after the last step; the page's own. */
 struct strbuf *metrics_page_text(struct metrics_page *p);
 void metrics_page_free(struct metrics_page *p);
+
+/* metrics_cluster.c: NULL = there is no cluster, and nothing is written. */
+void metrics_put_cluster(const struct cluster *cluster, struct strbuf *out);
 
 #endif

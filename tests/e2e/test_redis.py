@@ -64,7 +64,7 @@ class Reaching(unittest.TestCase):
     def test_a_user_with_few_rights(self):
         with RedisServer(password="admin") as r:
             password = self.password_file("relay")
-            r.command("ACL", "SETUSER", "relay", "on", ">relay", "~flyball:*", "&flyball:*", "+@all", "-@admin",
+            r.command("ACL", "SETUSER", "relay", "on", ">relay", "~{flyball}*", "&{flyball}*", "+@all", "-@admin",
                       "-@dangerous", "+info")
             self.assertReached(self.doctor(r.url("relay"), password_file=password))
             r.command("ACL", "SETUSER", "relay", "-info", "-client|setname")

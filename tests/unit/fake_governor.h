@@ -21,6 +21,7 @@
 #include "conf/base/clock.h"
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
+#include "daemon/cluster.h"
 #include "daemon/event_log.h"
 #include "daemon/governor.h"
 #include "daemon/history.h"
@@ -29,7 +30,18 @@
 
 #define FAKE_MESSAGES_MAX 4096
 
+/* What it would tell of a cluster. */
+struct cluster {
+	struct cluster_view view;
+	struct cluster_node_view nodes[4];
+	size_t n_nodes;
+	struct cluster_lease_view leases[4];
+	size_t n_leases;
+	const char *trouble;
+};
+
 struct governor {
+	struct cluster *cluster; /* NULL: it is alone */
 	struct fixture f;
 	struct sched *s;
 	struct event_base *base;
@@ -56,11 +68,57 @@ governor_sched(struct governor *g)
 	return g->s;
 }
 
+const struct conf *
+governor_conf(const struct governor *g)
+{
+	return &g->f.conf;
+}
+
+/* Two relays, of which the other is gone, and one lease. */
+static inline void
+fake_cluster(struct cluster *c)
+{
+	*c = (struct cluster){ .n_nodes = 2, .n_leases = 1 };
+	c->view = (struct cluster_view){ .mode = CLUSTER_SHARE,
+		.mode_since_utc_us = clock_utc_us() - 5000000,
+		.why = "127.0.0.1:6379: it closed the connection",
+		.scheme = 1,
+		.n_nodes = 2,
+		.n_lanes = 1,
+		.n_held = 7,
+		.n_tokens_taken = 30,
+		.clock_offset_us = -2500,
+		.link = { .state = REDIS_WAITING,
+		    .reason = "it closed the connection",
+		    .server = "127.0.0.1:6379",
+		    .version = "7.0.15",
+		    .run_id = "",
+		    .due_us = clock_mono_us() + 60000000,
+		    .lag_us = 1500,
+		    .lag_max_us = -1 } };
+	c->nodes[0] = (struct cluster_node_view){ .name = "n1",
+		.version = "1.0",
+		.scheme = 1,
+		.is_self = true,
+		.is_alive = true,
+		.seen_utc_us = clock_utc_us() + 1000000, /* clocks differ */
+		.n_leases = 1 };
+	c->nodes[1] = (struct cluster_node_view){ .name = "n2",
+		.version = "",
+		.seen_utc_us = clock_utc_us() - 9000000,
+		.n_leases = -1 };
+	c->leases[0] = (struct cluster_lease_view){ .route = "ip-a",
+		.provider = "gmail",
+		.n_held = 7,
+		.share_permille = 333,
+		.wanted = 50,
+		.granted = 20 };
+}
+
 struct cluster *
 governor_cluster(struct governor *g)
 {
-	(void)g;
-	return NULL; /* alone */
+	return g->cluster;
 }
 
 void
@@ -69,10 +127,41 @@ governor_plan_soon(struct governor *g)
 	g->n_wakes++;
 }
 
-const struct conf *
-governor_conf(const struct governor *g)
+void
+cluster_view(const struct cluster *c, struct cluster_view *out)
 {
-	return &g->f.conf;
+	*out = c->view;
+}
+
+const char *
+cluster_mode_name(enum cluster_mode mode)
+{
+	static const char *const names[] = { "joining", "shared", "share",
+		"hold", "refused" };
+
+	return names[mode];
+}
+
+const char *
+cluster_trouble(const struct cluster *c)
+{
+	return c != NULL ? c->trouble : NULL;
+}
+
+void
+cluster_nodes_each(const struct cluster *c,
+    void (*each)(const struct cluster_node_view *node, void *arg), void *arg)
+{
+	for (size_t i = 0; i < c->n_nodes; i++)
+		each(&c->nodes[i], arg);
+}
+
+void
+cluster_leases_each(const struct cluster *c,
+    void (*each)(const struct cluster_lease_view *lease, void *arg), void *arg)
+{
+	for (size_t i = 0; i < c->n_leases; i++)
+		each(&c->leases[i], arg);
 }
 
 /* The fakes below take the governor for what they are asked of. */

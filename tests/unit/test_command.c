@@ -868,6 +868,58 @@ suppressed_addresses_are_kept_found_and_released(void **state)
 	refused_as(&root, "suppress check nobody", "no address", false);
 }
 
+static void
+a_cluster_is_shown(void **state)
+{
+	struct cluster cluster;
+	json_t *r, *list, *one;
+
+	(void)state;
+	refused_as(&root, "cluster", "this relay shares nothing", false);
+	r = ask("status");
+	assert_true(json_is_null(json_object_get(r, "cluster")));
+	json_decref(r);
+
+	fake_cluster(&cluster);
+	g.cluster = &cluster;
+	g.f.conf.cluster.name = g.f.conf.cluster.prefix =
+	    (char *)(uintptr_t) "n1";
+	r = ask("cluster");
+	assert_string_equal(text(r, "mode"), "share");
+	assert_int_equal(number(r, "nodes_alive"), 2);
+	assert_int_equal(number(r, "held"), 7);
+	assert_true(number(r, "age_ms") >= 5000);
+	one = json_object_get(r, "redis");
+	assert_string_equal(text(one, "state"), "down");
+	assert_true(number(one, "retry_in_ms") > 50000);
+	assert_true(json_real_value(json_object_get(one, "lag_ms")) == 1.5);
+	assert_true(json_is_null(json_object_get(one, "lag_max_ms")));
+	list = json_object_get(r, "nodes");
+	assert_int_equal(json_array_size(list), 2);
+	one = json_array_get(list, 0);
+	assert_string_equal(text(one, "state"), "alive");
+	assert_int_equal(number(one, "seen_ms"), 0);
+	one = json_array_get(list, 1);
+	assert_string_equal(text(one, "state"), "gone");
+	assert_true(number(one, "seen_ms") >= 9000);
+	assert_true(json_is_null(json_object_get(one, "leases")));
+	one = json_array_get(json_object_get(r, "leases"), 0);
+	assert_string_equal(text(one, "provider"), "gmail");
+	assert_true(json_real_value(json_object_get(one, "share")) == 0.333);
+	assert_true(json_is_null(json_object_get(one, "remaining_ms")));
+	json_decref(r);
+
+	cluster.trouble = "127.0.0.1:6379: it closed the connection";
+	r = ask("status");
+	one = json_array_get(json_object_get(r, "alerts"), 0);
+	assert_string_equal(text(one, "alert"), "cluster");
+	assert_non_null(strstr(text(one, "text"), "closed the connection"));
+	one = json_object_get(r, "cluster");
+	assert_string_equal(text(one, "mode"), "share");
+	assert_string_equal(text(one, "redis"), "down");
+	json_decref(r);
+}
+
 int
 main(void)
 {
@@ -895,6 +947,7 @@ main(void)
 		CASE(retry_makes_the_deferred_due),
 		CASE(a_big_change_is_paced),
 		CASE(suppressed_addresses_are_kept_found_and_released),
+		CASE(a_cluster_is_shown),
 		CASE(reload_and_drain),
 		CASE(fuzzed_lines_are_answered),
 	};

@@ -245,6 +245,32 @@ ten_thousand_lanes_in_time(void **state)
 #endif
 }
 
+static void
+tells_of_a_cluster(void **state)
+{
+	struct cluster cluster;
+	unsigned n;
+	char *text = page(&n);
+
+	(void)state;
+	assert_null(strstr(text, "flyball_cluster"));
+	assert_null(strstr(text, "flyball_redis"));
+	free(text);
+	fake_cluster(&cluster);
+	g.cluster = &cluster;
+	text = page(&n);
+	has(text, "\nflyball_cluster_up 0\n");
+	has(text, "\nflyball_cluster_mode{mode=\"share\"} 1\n");
+	has(text, "\nflyball_cluster_mode{mode=\"shared\"} 0\n");
+	has(text, "\nflyball_cluster_nodes 2\n");
+	has(text, "\nflyball_cluster_held_recipients 7\n");
+	has(text, "\nflyball_cluster_granted_recipients_total 30\n");
+	has(text, "\nflyball_redis_up 0\n");
+	has(text, "\nflyball_redis_lag_seconds 0.001500\n");
+	assert_null(strstr(text, "flyball_redis_lag_max_seconds"));
+	free(text);
+}
+
 int
 main(void)
 {
@@ -253,6 +279,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(each_metric_is_told_once, start,
 		    end),
 		cmocka_unit_test_setup_teardown(sites_have_a_rest, start, end),
+		cmocka_unit_test_setup_teardown(tells_of_a_cluster, start, end),
 		cmocka_unit_test_setup_teardown(ten_thousand_lanes_in_time,
 		    start, end),
 	};
