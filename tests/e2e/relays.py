@@ -3,6 +3,7 @@
 provider that counts by the tenth of a second, and applications with more mail
 than there is room for."""
 
+import datetime
 import json
 import smtplib
 import threading
@@ -81,6 +82,28 @@ listen:
                 # The points are not quite a tenth apart: what the span itself holds.
                 sums.append((n - points[j][1]) * span / max(span, t - points[j][0]))
         return (max(sums), min(sums)) if sums else (0, 0)
+
+
+def sent_times(relays):
+    """When each recipient was sent (the transaction's start), by the relays'
+    own event logs, as seconds since 1970. A next hop sees them later, and by
+    how much depends on the machine."""
+    times = []
+    for f in relays:
+        for e in f.events("attempt"):
+            at = datetime.datetime.fromisoformat(e["ts"].replace("Z", "+00:00")).timestamp()
+            times += [at - e.get("took_ms", 0) / 1000] * e["recipients"]
+    return sorted(times)
+
+
+def most_in(times, span):
+    """The most of them in any half-open window of that length."""
+    most, j = 0, 0
+    for i, t in enumerate(times):
+        while times[j] <= t - span:
+            j += 1
+        most = max(most, i - j + 1)
+    return most
 
 
 class Application(threading.Thread):
