@@ -110,8 +110,12 @@ model_is_equal(const struct model *a, const struct model *b)
 /* ---- the one who dies ---- */
 
 static int steps_left, report_fd;
-/* Called in the process that will die, before it opens the spool. */
-static void (*before_script)(void);
+/* Called in the process that will die: before it opens the spool, when it has,
+ * and at the end of the script. */
+static void (*before_script)(void), (*after_open)(void);
+static void (*after_script)(struct world *w);
+/* A message that is refused is sent once more, as a client would. */
+static bool is_persistent;
 
 static void
 die_at_step(const char *where)
@@ -129,7 +133,8 @@ script_submission(struct world *w, const struct op *op)
 
 	snprintf(address, sizeof(address), "%d@gmail.com", op->message);
 	submission_to(q, "gmail", address, NULL);
-	if (body_fill(q->body, (uint64_t)op->message, op->len) < 0)
+	if (body_fill(q->body, (uint64_t)op->message, op->len) < 0 &&
+	    !is_persistent)
 		_exit(3);
 	return q;
 }
@@ -150,6 +155,20 @@ script_settlement(const struct model *m, const struct op *op)
 	return q;
 }
 
+static struct answer
+run_op(struct world *w, const struct model *m, const struct op *op)
+{
+	struct answer a;
+
+	do
+		a = submit_and_wait(w,
+		    op->what == SUBMIT ? script_submission(w, op)
+				       : script_settlement(m, op));
+	while (is_persistent && op->what == SUBMIT && a.result != SPOOL_OK &&
+	    usleep(500) == 0);
+	return a;
+}
+
 /* A byte for each answer, as a client would see his 250. */
 static void
 run_script(struct world *w)
@@ -159,12 +178,12 @@ run_script(struct world *w)
 	if (before_script != NULL)
 		before_script();
 	world_start(w);
+	if (after_open != NULL)
+		after_open();
 	spool_test_step = die_at_step;
 	for (size_t i = 0; i < N_OPS; i++) {
 		const struct op *op = &script[i];
-		struct answer a = submit_and_wait(w,
-		    op->what == SUBMIT ? script_submission(w, op)
-				       : script_settlement(&m, op));
+		struct answer a = run_op(w, &m, op);
 
 		if (a.result != SPOOL_OK || write(report_fd, "+", 1) != 1)
 			_exit(3);
@@ -173,6 +192,8 @@ run_script(struct world *w)
 			m.messages[op->message].id = a.id;
 	}
 	spool_test_step = NULL;
+	if (after_script != NULL)
+		after_script(w);
 	_exit(0);
 }
 

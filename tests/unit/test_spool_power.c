@@ -47,10 +47,17 @@ wait_for_loss(void)
 	fault->is_tracking = 0;
 }
 
+/* In memory where there is a place: what a disk would lose is lost by us. */
 static void
 power_world_init(struct world *w, uint64_t seed)
 {
+	char dir[] = "/dev/shm/test_spool.XXXXXX";
+
 	world_init(w);
+	if (mkdtemp(dir) != NULL) {
+		remove_tree(w->dir);
+		strcpy(w->dir, dir);
+	}
 	setenv("FLYBALL_FAULT_DIR", w->dir, 1);
 	fault_reset(seed);
 	before_script = track;
@@ -97,6 +104,78 @@ power_goes_at_each_change(void **state)
 		change++;
 	print_message("%d changes\n", (int)change - 1);
 	assert_true(change > 80);
+}
+
+/* ---- each call fails once ---- */
+
+#define ALL_OPS                                                   \
+	(FAULT_OPEN | FAULT_WRITE | FAULT_SYNC | FAULT_DIR_SYNC | \
+	    FAULT_RENAME | FAULT_TRUNCATE | FAULT_UNLINK | FAULT_MKDIR)
+
+static struct fault_rule next_rule;
+
+static void
+set_rule(void)
+{
+	fault->rules[0] = next_rule;
+}
+
+static void
+end_by_power(struct world *w)
+{
+	fault->power = 1;
+	for (;;)
+		submit_simple(w, 9, SMALL);
+}
+
+/* In the end, without power, all of the script is there. */
+static bool
+fail_at(int64_t call, int error)
+{
+	struct world w;
+	struct model is, want = model_after(N_OPS);
+	bool died, was_hit;
+
+	power_world_init(&w, (uint64_t)call);
+	next_rule = (struct fault_rule){ .ops = ALL_OPS,
+		.targets = FAULT_DATABASE | FAULT_BODIES | FAULT_STATE,
+		.error = error,
+		.permille = 1000,
+		.skip = call,
+		.count = 1 };
+	assert_int_equal(let_die(&w, run_script, 0, &died), N_OPS);
+	assert_true(died);
+	wait_for_loss();
+	was_hit = fault->rules[0].n_hit > 0;
+	fault_reset(1);
+	world_start(&w);
+	is = model_of_spool(&w);
+	if (!model_is_equal(&is, &want))
+		fail_msg("call %d, %s", (int)call, strerror(error));
+	world_fini(&w);
+	return was_hit;
+}
+
+static void
+each_call_fails_once(void **state)
+{
+	static const int errors[] = { EIO, ENOSPC };
+	int64_t n_calls = 0;
+
+	(void)state;
+	is_persistent = true;
+	after_open = set_rule;
+	after_script = end_by_power;
+	spool_test_backoff_us = 2000;
+	for (size_t i = 0; i < 2; i++)
+		for (int64_t call = 0; fail_at(call, errors[i]); call++)
+			n_calls++;
+	print_message("%d calls\n", (int)n_calls);
+	assert_true(n_calls > 150);
+	is_persistent = false;
+	after_open = NULL;
+	after_script = NULL;
+	spool_test_backoff_us = 0;
 }
 
 /* ---- under load, with a disk that fails before ---- */
@@ -261,6 +340,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(power_goes_at_each_change),
+		cmocka_unit_test(each_call_fails_once),
 		cmocka_unit_test(power_goes_under_load_on_a_failing_disk),
 		cmocka_unit_test(sync_that_failed_is_not_believed_later),
 	};
