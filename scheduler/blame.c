@@ -59,6 +59,8 @@ static const struct row rows[] = {
 
 	{ CLASS_BAD_DOMAIN, BLAME_RECIPIENT_DOMAIN, 0,
 	    EFFECT_DOMAIN | EFFECT_DIRTY, 0 },
+	/* it doesn't relay for us, or not to there: says nothing of a domain */
+	{ CLASS_BAD_DOMAIN, BLAME_NEXT_HOP, EFFECT_ALERT, EFFECT_DIRTY, 0 },
 	{ CLASS_BAD_DOMAIN, BLAME_SENDER_DOMAIN, EFFECT_SENDER | EFFECT_ALERT,
 	    0, 0 },
 

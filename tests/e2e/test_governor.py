@@ -264,6 +264,13 @@ class Suppression(unittest.TestCase):
             self.assertEqual(into.stdout, "1 added\n")
             self.assertEqual(rcpt("other@gone.test"), (550, b"5.1.2 "))
 
+    def test_a_next_hop_that_does_not_relay_shuts_no_domain(self):
+        with Peer({"rcpt": "554 5.7.1 <a@gone.test>: Relay access denied"}) as peer, Flyball(CONFIG % peer.port) as f:
+            send(f, ["a@gone.test"])
+            bounced = wait_until(lambda: f.events("bounced"), 10, "the bounce")
+            self.assertEqual((bounced[0]["class"], bounced[0]["blame"]), ("bad-domain", "next_hop"))
+            self.assertFalse(f.events("suppressed"))
+
     def test_one_odd_reply_never_shuts_a_whole_provider(self):
         with Peer({"rcpt": lambda _s, a: "550 5.1.2 Bad destination system" if "a@" in a else "250 2.1.5 Ok"}) as peer, \
                 Flyball(CONFIG % peer.port) as f:

@@ -67,6 +67,8 @@ each_class_does_what_its_row_says(void **state)
 		{ CLASS_BAD_DOMAIN, BLAME_RECIPIENT_DOMAIN, true,
 		    "dirty domain" },
 		{ CLASS_BAD_DOMAIN, BLAME_RECIPIENT_DOMAIN, false, "" },
+		{ CLASS_BAD_DOMAIN, BLAME_NEXT_HOP, true, "dirty alert" },
+		{ CLASS_BAD_DOMAIN, BLAME_NEXT_HOP, false, "alert" },
 		{ CLASS_CONTENT, BLAME_MESSAGE, true, "" },
 		{ CLASS_CONTENT, BLAME_MESSAGE, false, "" },
 		{ CLASS_SYSTEM, BLAME_NEXT_HOP, false, "next-hop" },
