@@ -21,9 +21,10 @@ util-linux procps xz-utils chromium chromium-driver curl jq sslscan apparmor log
 # skipped then.
 mta="postfix"
 
-# MTAs whose packages can't be installed beside Postfix: unpacked under
-# build/mta, where tests run them from, with the libraries that they need.
-unpacked="exim4-daemon-light opensmtpd"
+# MTAs whose packages can't be installed beside Postfix, and a writer of
+# journals that would start a service: unpacked under build/mta, where tests run
+# them from, with the libraries that they need.
+unpacked="exim4-daemon-light opensmtpd systemd-journal-remote libmicrohttpd12"
 libraries="libdb5.3 libgnutls-dane0 libidn12 libnsl2 libpam0g"
 
 # What the benchmark compares with, beside Postfix.
@@ -48,7 +49,7 @@ is_installed() {
 		grep -qx installed
 }
 
-# A machine where this fails lacks two tests' peers and nothing else.
+# A machine where this fails lacks some tests' peers and nothing else.
 unpack() {
 	dir=$(dirname "$0")/../build/mta
 	[ ! -d "$dir/$1" ] || return 0

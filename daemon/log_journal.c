@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conf/base/strbuf.h"
@@ -38,7 +39,8 @@ log_journal_new(const char *cursor)
 {
 	struct log_journal *j = xcalloc(1, sizeof(*j));
 
-	j->cursor = xstrdup(cursor != NULL ? cursor : "");
+	j->cursor = cursor != NULL ? xstrdup(cursor)
+				   : xasprintf("@%lld", (long long)time(NULL));
 	j->fd = -1;
 	return j;
 }
@@ -80,11 +82,13 @@ log_journal_cursor(const struct log_journal *j)
 static int
 spawn(struct log_journal *j, int out, struct err *err_out)
 {
-	char *from = *j->cursor != '\0'
-	    ? xasprintf("--after-cursor=%s", j->cursor)
-	    : xstrdup("--lines=0");
+	/* Not --lines=0: what came before journalctl ran would be lost. */
+	char *from = xasprintf("--%s=%s",
+	    j->cursor[0] == '@' ? "since" : "after-cursor", j->cursor);
 	char *args[] = { (char *)(uintptr_t) "journalctl",
 		(char *)(uintptr_t) "--follow",
+		/* Else it rests after ten entries until another one comes. */
+		(char *)(uintptr_t) "--no-tail",
 		(char *)(uintptr_t) "--output=json",
 		(char *)(uintptr_t) "--quiet", from,
 		(char *)(uintptr_t) "SYSLOG_FACILITY=2", NULL };

@@ -31,7 +31,8 @@ void log_journal_free(struct log_journal *j);
 int64_t log_journal_read(struct log_journal *j,
     bool (*each)(const struct log_entry *e, void *arg), void *arg, int wait_ms,
     struct err *err_out);
-/* Behind the last one that was given; "" at first. */
+/* Behind the last one that was given; at first "@" and the second of the start,
+ * which is as good a cursor. */
 const char *log_journal_cursor(const struct log_journal *j);
 
 /* One line of its JSON; false: it is no entry. The entry lives until free()

@@ -4,6 +4,7 @@ Postfix's, so contrib/deps.sh unpacks them under build/mta, and here they run
 from there: as root in a mount namespace of their own, which has the users and
 directories that the packages would have made. Nothing of the system changes."""
 
+import glob
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import time
 from harness import ROOT, TempDir, free_port, wait_until
 
 UNPACKED = os.path.join(ROOT, "build", "mta")
+LIBRARIES = ":".join(glob.glob(os.path.join(UNPACKED, "*", "usr", "lib", "*-linux-gnu")))
 FIRST_ID = 390  # of users that are in the namespace's passwd alone
 
 
@@ -26,7 +28,8 @@ def reason_against(program):
         return f"{program} isn't unpacked: `make deps` says why"
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
         return "no mount namespaces here"
-    p = subprocess.run(["ldd", os.path.join(UNPACKED, program)], capture_output=True, text=True)
+    p = subprocess.run(["ldd", os.path.join(UNPACKED, program)], capture_output=True, text=True,
+                       env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES})
     if "not found" in p.stdout:
         return "missing libraries: " + " ".join(l.split()[0] for l in p.stdout.splitlines() if "not found" in l)
     return None
@@ -145,6 +148,51 @@ begin retry
             n += 1
         wait_until(lambda: os.path.exists(self.log_path), 20, "a line in the log")
         os.rename(self.log_path, f"{self.log_path}.{n}")
+
+
+class Journal:
+    """A real journal, that systemd-journal-remote writes and journalctl reads;
+    no journald runs. What journald would find out about a writer is said."""
+
+    PROGRAM = "systemd-journal-remote/lib/systemd/systemd-journal-remote"
+
+    @classmethod
+    def reason_against(cls):
+        if shutil.which("journalctl") is None:
+            return "no journalctl here"
+        return reason_against(cls.PROGRAM)
+
+    def __init__(self):
+        self.tmp = TempDir()
+        path = self.tmp.file("test.journal")
+        bin_dir = self.tmp.file("bin")
+        os.mkdir(bin_dir)
+        self.tmp.file("bin/journalctl", f'#!/bin/sh\nexec {shutil.which("journalctl")} --file={path} "$@"\n', 0o755)
+        self.env = {"PATH": f"{bin_dir}:{os.environ['PATH']}"}
+        self.process = subprocess.Popen(
+            [os.path.join(UNPACKED, self.PROGRAM), "-o", path, "-"], stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env={**os.environ, "LD_LIBRARY_PATH": LIBRARIES})
+        self.write("started", "test.service", "test")
+        wait_until(lambda: os.path.exists(path), 10, "the journal")
+
+    def write(self, message, unit="postfix@-.service", identifier="postfix/smtp"):
+        now = time.time_ns() // 1000
+        fields = dict(__REALTIME_TIMESTAMP=now, __MONOTONIC_TIMESTAMP=now % 10**12, _BOOT_ID="0123456789abcdef" * 2,
+                      _MACHINE_ID="fedcba9876543210" * 2, SYSLOG_FACILITY=2, SYSLOG_IDENTIFIER=identifier,
+                      _SYSTEMD_UNIT=unit, MESSAGE=message)
+        self.process.stdin.write(("".join(f"{k}={v}\n" for k, v in fields.items()) + "\n").encode())
+        self.process.stdin.flush()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.tmp.remove()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class OpenSmtpd(Unpacked):

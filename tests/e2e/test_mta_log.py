@@ -10,6 +10,7 @@ import time
 import unittest
 
 from harness import FLYBALLCTL, Flyball, Peer, Postfix, wait_until
+from mta import Journal
 
 CONFIG = """
 listeners:
@@ -260,6 +261,50 @@ class WrittenLog(unittest.TestCase):
             for number in range(20, 106):
                 self.sent(f, number)
             wait_until(lambda: len(f.events("delivered")) == 100, 10, "the rest")
+            self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 0)
+
+
+NO_JOURNAL = Journal.reason_against()
+
+
+@unittest.skipIf(NO_JOURNAL, NO_JOURNAL)
+class RealJournal(unittest.TestCase):
+    """A real journal, read by the real journalctl."""
+
+    def test_entries_of_the_mtas_units_over_a_kill(self):
+        n = iter(range(1, 1000))
+        peer = Peer({"eod": lambda _s, _c: f"250 2.0.0 Ok: queued as 1A2B3C{next(n):04X}"})
+        text = CONFIG.replace('path: "%s"', "journal: yes")
+        with peer, Journal() as journal, Flyball(text % (peer.port, ""), env=journal.env) as f:
+            def said(number, status, reply, dsn, **kw):
+                journal.write(f"1A2B3C{number:04X}: to=<a{number}@gmail.com>, relay=mx.test[192.0.2.1]:25, delay=1, "
+                              f"delays=0/0/0/1, dsn={dsn}, status={status} ({reply})", **kw)
+
+            def sent(number):
+                said(number, "sent", "250 2.0.0 Ok", "2.0.0")
+            for i in range(1, 41):
+                send(f, [f"a{i}@gmail.com"])
+            wait_until(lambda: len(f.events("relayed")) == 40, 10, "the handing over")
+            # What `logger -p mail.info` in somebody's session could say.
+            gone = "host mx.test[192.0.2.1] said: 550 5.1.1 no such user (in reply to RCPT TO command)"
+            said(1, "bounced", gone, "5.1.1", unit="session-3.scope")
+            said(1, "bounced", gone, "5.1.1", unit="user@1000.service")
+            for i in range(1, 11):
+                sent(i)
+            wait_until(lambda: len(f.events("delivered")) == 10, 20, "the first ones")
+            self.assertEqual(f.events("bounced"), [])
+            self.assertGreaterEqual(f.ctl("status")["logs"][0]["foreign"], 2)
+            time.sleep(1.5)  # what is kept is written every second at least
+            f.kill9()
+            for i in range(11, 36):
+                sent(i)
+            f.start()
+            for i in range(36, 41):
+                sent(i)
+            wait_until(lambda: len(f.events("delivered")) >= 40, 20, "the others")
+            time.sleep(0.5)
+            self.assertEqual(sorted(e["recipient"] for e in f.events("delivered")),
+                             sorted(f"a{i}@gmail.com" for i in range(1, 41)))
             self.assertEqual(f.ctl("lane", "out/gmail")["handed"], 0)
 
 

@@ -191,7 +191,7 @@ test_no_file(void **state)
 
 static const char script[] =
     "#!/bin/sh\n"
-    "case \"$*\" in *after-cursor=c1*) n=2;; *lines=0*) n=0;; *) n=9;; esac\n"
+    "case \"$*\" in *after-cursor=c1*) n=2;; *since=@1*) n=0;; *) n=9;; esac\n"
     "while [ $n -lt 4 ]; do\n"
     /* An entry longer than any that is read, met again at each beginning. */
     "[ $n = 2 ] && head -c 700000 /dev/zero | tr '\\0' x && echo\n"
