@@ -145,7 +145,7 @@ static const struct key cluster_keys[] = {
 		    "prefix share their limits; another prefix is another "
 		    "cluster in the same Redis." },
 	{ "lease", &type_duration, AT(lease_us), .initial = "1s",
-	    BOUNDS(200 * MS, 10 * SEC),
+	    BOUNDS(200 * MS, 10 * SEC), .flags = KEY_RESTART,
 	    .text =
 		"For how long ahead a relay takes its part of a lane's limit. "
 		"Shorter: a part that is needed elsewhere moves there sooner; "

@@ -128,9 +128,8 @@ check_loss(struct cluster *c, int64_t now_us)
 		enter(c, CLUSTER_HOLD, c->why);
 		return;
 	}
-	c->is_lost = c->conf->on_loss == ON_LOSS_SHARE;
-	enter(c,
-	    c->conf->on_loss == ON_LOSS_SHARE ? CLUSTER_SHARE : CLUSTER_HOLD,
+	c->is_lost = c->on_loss == ON_LOSS_SHARE;
+	enter(c, c->on_loss == ON_LOSS_SHARE ? CLUSTER_SHARE : CLUSTER_HOLD,
 	    c->why[0] != '\0' ? c->why : "Redis doesn't answer");
 }
 
@@ -200,6 +199,13 @@ alive_ms(const struct cluster *c)
 #define JOIN_HEAD   5 /* OK, now, generation, born, revision */
 #define JOIN_FIELDS 6
 
+static int
+compare_names(const void *a, const void *b)
+{
+	return strcmp(((const struct cluster_node *)a)->name,
+	    ((const struct cluster_node *)b)->name);
+}
+
 static void
 read_nodes(struct cluster *c, const struct redisReply *r)
 {
@@ -226,6 +232,7 @@ read_nodes(struct cluster *c, const struct redisReply *r)
 		if (c->nodes[i].seen_ms + alive_ms(c) > now_ms)
 			c->n_alive++;
 	}
+	qsort(c->nodes, n, sizeof(*c->nodes), compare_names);
 	if (c->n_alive == 0)
 		c->n_alive = 1;
 	sched_cluster_nodes(c->sched, c->n_alive);
@@ -482,6 +489,7 @@ cluster_new(struct governor *g, struct err *err_out)
 	c->sched = governor_sched(g);
 	c->ref = conf_ref(governor_conf(g));
 	c->conf = &c->ref->cluster;
+	c->on_loss = c->conf->on_loss;
 	c->n_alive = 1;
 	c->incarnation = clock_utc_us() / 1000;
 	c->key_generation = cluster_key(c, "generation");
@@ -495,6 +503,17 @@ cluster_new(struct governor *g, struct err *err_out)
 	}
 	start(c);
 	return c;
+}
+
+int
+cluster_reload(struct cluster *c, const struct conf *conf, struct err *err_out)
+{
+	if (c == NULL || !conf->cluster.is_given)
+		return 0; /* what needs a restart is told */
+	if (redis_link_configure(c->link, &conf->cluster, err_out) < 0)
+		return -1;
+	c->on_loss = conf->cluster.on_loss;
+	return 0;
 }
 
 void

@@ -15,6 +15,11 @@ struct cluster *cluster_new(struct governor *g, struct err *err_out);
 /* The scheduler is gone by then, or knows no cluster any more. NULL is fine. */
 void cluster_free(struct cluster *c);
 
+/* Another place of Redis, password, timeout, on_loss: taken over. The name, the
+ * prefix and the lease stay until a restart. NULL is fine. -1: nothing was
+ * changed. */
+int cluster_reload(struct cluster *c, const struct conf *conf,
+    struct err *err_out);
 /* At the end of the governor's turn: what has become due is asked for. */
 void cluster_turn(struct cluster *c);
 /* Nothing leaves any more: gives back what is held, as far as one write to

@@ -22,6 +22,7 @@ struct cluster {
 	struct sched *sched;
 	const struct conf_cluster *conf; /* of ref */
 	const struct conf *ref;
+	enum conf_on_loss on_loss; /* of the newest snapshot */
 	struct redis_link *link;
 	struct redis_script *lease, *join;
 	char *key_generation, *key_nodes, *key_lessons;

@@ -273,7 +273,8 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	}
 	if (auth_reload(g->auth, conf, err_out) < 0 ||
 	    http_reload(g->http, conf, err_out) < 0 ||
-	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0) {
+	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0 ||
+	    cluster_reload(g->cluster, conf, err_out) < 0) {
 		runtime_unref(rt);
 		zone_close(zone);
 		return -1;

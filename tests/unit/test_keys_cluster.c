@@ -136,7 +136,7 @@ what_needs_a_restart(void **state)
 		const char *before, *after, *keys;
 	} cases[] = {
 		{ "cluster: {redis: \"redis://h\", name: a}",
-		    "cluster: {redis: \"redis://i\", name: a, lease: 2s, "
+		    "cluster: {redis: \"redis://i\", name: a, "
 		    "on_loss: hold, timeout: 2s}",
 		    "" },
 		{ "cluster: {redis: \"redis://h\", name: a}",
@@ -145,10 +145,13 @@ what_needs_a_restart(void **state)
 		{ "cluster: {redis: \"redis://h\", name: a}",
 		    "cluster: {redis: \"redis://h\", name: a, prefix: p}",
 		    "cluster.prefix\n" },
+		{ "cluster: {redis: \"redis://h\", name: a}",
+		    "cluster: {redis: \"redis://h\", name: a, lease: 2s}",
+		    "cluster.lease\n" },
 		{ "", "cluster: {redis: \"redis://h\", name: a}",
-		    "cluster.name\ncluster.prefix\n" },
+		    "cluster.name\ncluster.prefix\ncluster.lease\n" },
 		{ "cluster: {redis: \"redis://h\", name: a}", "",
-		    "cluster.name\ncluster.prefix\n" },
+		    "cluster.name\ncluster.prefix\ncluster.lease\n" },
 	};
 
 	(void)state;
