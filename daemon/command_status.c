@@ -36,6 +36,9 @@ add_alert(struct command *c, const char *alert, const char *fmt, ...)
 	answer_close(&c->out, '}');
 }
 
+/* What happens to single messages is an alert for so long. */
+#define LATELY_US INT64_C(300000000)
+
 static void
 alert_spool(struct command *c, const struct spool_stats *st)
 {
@@ -46,6 +49,14 @@ alert_spool(struct command *c, const struct spool_stats *st)
 		add_alert(c, "spool",
 		    "the spool's disk fails: new mail gets 451 and nothing is "
 		    "sent until it works again");
+	if (st->body_failed_us != 0 &&
+	    c->now_us - st->body_failed_us < LATELY_US)
+		add_alert(c, "spool",
+		    "%" PRIu64 " large messages got 451 since the start, the "
+		    "last %" PRId64 " s ago: their files could not be written; "
+		    "the log says why",
+		    st->n_body_failures,
+		    (c->now_us - st->body_failed_us) / 1000000);
 	if ((int64_t)st->free_bytes < s->min_free_bytes)
 		add_alert(c, "disk",
 		    "the spool's disk has less than spool.min_free (%s) left: "

@@ -295,6 +295,7 @@ put_spool(struct metrics_page *p)
 	put(p, METRIC_SPOOL_BYTES, (int64_t)st.n_bytes);
 	put(p, METRIC_SPOOL_FREE, (int64_t)st.free_bytes);
 	put(p, METRIC_SPOOL_FAILING, st.is_failing);
+	put(p, METRIC_SPOOL_BODY_FAILURES, (int64_t)st.n_body_failures);
 	put(p, METRIC_SPOOL_COMMITS, (int64_t)st.n_commits);
 	put(p, METRIC_SPOOL_REQUESTS, (int64_t)st.n_committed);
 }

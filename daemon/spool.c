@@ -439,6 +439,8 @@ spool_stats(struct spool *spool, struct spool_stats *out)
 		.commit_us_total = atomic_load(&spool->stats.commit_us_total),
 		.commit_us_max = atomic_load(&spool->stats.commit_us_max),
 		.is_failing = atomic_load(&spool->stats.is_failing),
+		.n_body_failures = atomic_load(&spool->stats.n_body_failures),
+		.body_failed_us = atomic_load(&spool->stats.body_failed_us),
 	};
 	int64_t free_bytes = atomic_load(&spool->space.free_bytes);
 

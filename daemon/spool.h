@@ -193,6 +193,10 @@ struct spool_stats {
 	uint64_t n_commits, n_committed; /* requests */
 	int64_t commit_us_total, commit_us_max;
 	uint64_t free_bytes; /* of the file system, at the last look */
+	/* Contents whose file couldn't be written, and when the last one was
+	 * (monotonic; 0: never). */
+	uint64_t n_body_failures;
+	int64_t body_failed_us;
 	bool is_failing;
 };
 void spool_stats(struct spool *spool, struct spool_stats *out); /* any thread */

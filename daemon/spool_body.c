@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "conf/base/clock.h"
 #include "conf/base/log.h"
 #include "conf/base/xalloc.h"
 #include "daemon/spool_private.h"
@@ -117,6 +118,13 @@ spill(struct body *b, struct err *err_out)
 	return 0;
 }
 
+static void
+note_failure(struct spool *spool)
+{
+	atomic_fetch_add(&spool->stats.n_body_failures, 1);
+	atomic_store(&spool->stats.body_failed_us, clock_mono_us());
+}
+
 int
 body_add(struct body *b, const void *data, size_t len, struct err *err_out)
 {
@@ -135,7 +143,10 @@ body_add(struct body *b, const void *data, size_t len, struct err *err_out)
 		b->len += len;
 	else if (!b->is_broken)
 		b->is_broken = write_all(b, data, len, err_out) < 0;
-	return b->is_broken ? -1 : 0;
+	if (!b->is_broken)
+		return 0;
+	note_failure(b->spool);
+	return -1;
 }
 
 uint64_t
@@ -279,11 +290,15 @@ body_place(struct body *b, uint64_t id, struct err *err_out)
 	if (spool_io.sync(b->fd) < 0) {
 		/* Whatever a second sync says, the bytes may be lost. */
 		b->is_broken = true;
+		note_failure(b->spool);
 		return err_sys(err_out, "%s/bodies/%s: sync", b->spool->dir,
 		    b->name);
 	}
 	spool_step("body synced");
-	return move_to(b, body_name(id, name), err_out);
+	if (move_to(b, body_name(id, name), err_out) == 0)
+		return 0;
+	note_failure(b->spool);
+	return -1;
 }
 
 void

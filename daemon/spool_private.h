@@ -322,6 +322,8 @@ struct spool {
 		_Atomic uint64_t n_commits, n_committed;
 		_Atomic int64_t commit_us_total, commit_us_max;
 		_Atomic bool is_failing;
+		_Atomic uint64_t n_body_failures;
+		_Atomic int64_t body_failed_us;
 	} stats;
 	struct histogram commit_times;
 };

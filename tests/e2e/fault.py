@@ -11,7 +11,7 @@ from harness import BUILD, Flyball
 
 LIBRARY = os.path.join(BUILD, "fault.so")
 
-OPEN, WRITE, DSYNC, SYNC, DIR_SYNC, RENAME, TRUNCATE, UNLINK, MKDIR, ACCEPT, SOCKET = (1 << i for i in range(11))
+OPEN, WRITE, DSYNC, SYNC, DIR_SYNC, RENAME, TRUNCATE, UNLINK, MKDIR, ACCEPT, SOCKET, READ = (1 << i for i in range(12))
 DATABASE, BODIES, STATE, EVENTS, ELSE = (1 << i for i in range(5))
 ANY, REACHED, STALE, GONE = range(4)
 

@@ -17,7 +17,7 @@ import threading
 import time
 import unittest
 
-from fault import (ANY, BODIES, DATABASE, DIR_SYNC, DSYNC, EVENTS, LIBRARY, MKDIR, OPEN, RENAME, STALE, STATE, SYNC, UNLINK,
+from fault import (ANY, BODIES, DATABASE, DIR_SYNC, DSYNC, EVENTS, LIBRARY, MKDIR, OPEN, READ, RENAME, STALE, STATE, SYNC, UNLINK,
                    WRITE, FaultyFlyball)
 from harness import Flyball, Provider, wait_until
 from storm import NOWHERE, Storm, compare, seed_of_the_day
@@ -131,13 +131,15 @@ ROWS = {
     "database_write_short": (WRITE, DATABASE, {"error": 0, "is_short": 1}, {DISK}, True, True),
     "database_now_and_then": (WRITE | SYNC, DATABASE, {"permille": 50}, {DISK}, True, True),
     "database_slow": (SYNC, DATABASE, {"error": 0, "delay_us": 100000}, set(), False, False),
-    "body_write": (WRITE, BODIES, {}, {DISK}, True, False),
+    "body_write": (WRITE, BODIES, {}, {DISK}, True, "status"),
     "body_write_full": (WRITE, BODIES, {"error": errno.ENOSPC}, {FULL}, True, False),
     "body_write_short": (WRITE, BODIES, {"error": 0, "is_short": 1}, set(), False, False),
-    "body_open": (OPEN, BODIES, {"error": errno.EMFILE}, {DISK}, True, False),
-    "body_sync": (SYNC, BODIES, {}, {DISK}, True, False),
-    "body_name": (RENAME | MKDIR | DIR_SYNC, BODIES, {"error": errno.ENOSPC, "permille": 500}, {DISK}, True, False),
+    "body_open": (OPEN, BODIES, {"error": errno.EMFILE}, {DISK}, True, "status"),
+    "body_sync": (SYNC, BODIES, {}, {DISK}, True, "status"),
+    "body_name": (RENAME | MKDIR | DIR_SYNC, BODIES, {"error": errno.ENOSPC, "permille": 500}, {DISK}, True, "status"),
     "body_removal": (UNLINK, BODIES, {}, set(), False, False),
+    "body_read": (READ, BODIES, {}, set(), False, False),
+    "body_read_end": (READ, BODIES, {"error": 0, "is_short": 1}, set(), False, False),
     "read_only": (OPEN | WRITE | SYNC | DIR_SYNC | RENAME | UNLINK | MKDIR, DATABASE | BODIES | STATE,
                   {"error": errno.EROFS}, {DISK}, True, True),
     "event_log": (WRITE, EVENTS, {"error": errno.ENOSPC}, set(), False, False),
@@ -156,9 +158,11 @@ class FailingDisk(unittest.TestCase):
                 flow.wait_for_more(5)
                 f.on(ops, targets, **how)
                 wait_until(lambda: f.n_hit() >= 3 and (not must or flow.refused()), 10, f"{name} to fail (seed {seed})")
-                if is_told:
+                if is_told == "status":
+                    self.assertIn("large messages got 451", str(f.ctl("status")["alerts"]))
+                elif is_told:
                     wait_until(lambda: any(a["alert"] == "spool" for a in f.events("alert")), 10, "the alert")
-                if is_told and "permille" not in how:
+                if is_told is True and "permille" not in how:
                     self.assertTrue(f.ctl("status")["spool"]["is_failing"])
                     self.assertIn("spool", str(f.ctl("status")["alerts"]))
                 f.off()

@@ -467,6 +467,33 @@ writev(int fd, const struct iovec *v, int n)
 DEFINE_PWRITE(pwrite)
 DEFINE_PWRITE(pwrite64)
 
+static ssize_t
+read_one(int fd, void *data, size_t len, off_t at)
+{
+	struct fault_rule *r;
+	int error = 0;
+
+	if (target_of_fd(fd) != FAULT_ELSE) {
+		pthread_mutex_lock(&layer.lock);
+		r = meet(FAULT_READ, target_of_fd(fd));
+		if (r != NULL)
+			error = r->is_short ? -1 : r->error;
+		pthread_mutex_unlock(&layer.lock);
+	}
+	if (error < 0)
+		return 0;
+	errno = error;
+	return error != 0 ? -1 : syscall(SYS_pread64, fd, data, len, at);
+}
+
+#define DEFINE_PREAD(name)                                     \
+	ssize_t name(int fd, void *data, size_t len, off_t at) \
+	{                                                      \
+		return read_one(fd, data, len, at);            \
+	}
+DEFINE_PREAD(pread)
+DEFINE_PREAD(pread64)
+
 int
 fsync(int fd)
 {

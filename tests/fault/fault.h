@@ -29,6 +29,7 @@ enum fault_op {
 	FAULT_MKDIR = 1 << 8,
 	FAULT_ACCEPT = 1 << 9,
 	FAULT_SOCKET = 1 << 10,
+	FAULT_READ = 1 << 11, /* short: as if the file ended */
 };
 
 enum fault_target {

@@ -460,6 +460,7 @@ failed_sync_of_a_body_fails_it_alone(void **state)
 	assert_int_equal(count_body_files(w.dir), 0);
 	assert_int_equal(stats_of(&w).n_messages, 2);
 	assert_int_equal(w.n_troubles, 0);
+	assert_int_equal(stats_of(&w).n_body_failures, 1);
 	restart(&w);
 	assert_int_equal(w.n_added, 2);
 	assert_true(has_message(&w, a[2].id, 2, 100));
