@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Which mail a report is about: our mark in the message's header or our ENVID
- * in its envelope say so for good; a Message-ID, a sender's own ENVID or a
- * recipient only while the table of what left lately has it.
+ * in its envelope say so for good; a Message-ID, a sender's own ENVID, the next
+ * hop's queue id or a recipient only while the table of what left lately has it.
  *
  * The subtle rule: anybody can write a report. A mark names the recipients that
  * it speaks for, as hashes: with it a report is proven for those and for
@@ -18,6 +18,7 @@
 #include "conf/base/intern.h"
 #include "conf/base/xalloc.h"
 #include "daemon/trace.h"
+#include "sink/mta_log.h"
 
 #define RELAYED_SLOTS (1u << 17) /* some 7 MB, where reports are read */
 
@@ -33,6 +34,7 @@ governor_note_relayed(struct governor *g, const struct job *job)
 		.epoch = sched_epoch(g->sched, job->message, job->number) };
 	const char *envid =
 	    t->envelope->envid != NULL ? t->envelope->envid : t->envid;
+	char queue_id[MTA_QUEUE_ID_SIZE];
 	bool has_left = false;
 
 	if (!g->rt->conf->feedback.reports.is_given)
@@ -44,6 +46,10 @@ governor_note_relayed(struct governor *g, const struct job *job)
 	for (size_t i = 0; i < t->n_recipients; i++) {
 		if (t->results[i].fate != FATE_DELIVERED)
 			continue;
+		if (!has_left &&
+		    mta_queue_id(t->results[i].reply ? t->results[i].reply : "",
+			queue_id))
+			relayed_add(r->relayed, RELAYED_QUEUE_ID, queue_id, &e);
 		has_left = true;
 		relayed_add(r->relayed, RELAYED_RECIPIENT,
 		    t->recipients[i].address, &e);
@@ -154,6 +160,8 @@ find_left(const struct relayed *relayed, const struct mail_report *r,
 	    take_entry(f,
 		relayed_find(relayed, RELAYED_MESSAGE_ID, r->message_id),
 		"message-id") ||
+	    take_entry(f, relayed_find(relayed, RELAYED_QUEUE_ID, r->queue_id),
+		"queue-id") ||
 	    take_entry(f,
 		relayed_find(relayed, RELAYED_RECIPIENT, to->original),
 		"recipient") ||

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * What left lately, in memory of a fixed size: by recipient, Message-ID or
- * ENVID, for reports that don't bring our mark back, and what was told of it.
+ * What left lately, in memory of a fixed size: by recipient, Message-ID, ENVID
+ * or queue id, for reports that don't bring our mark back, and what was told of it.
  * The oldest is forgotten first; a restart forgets all.
  */
 struct relayed;
@@ -24,7 +24,8 @@ enum relayed_key {
 	RELAYED_RECIPIENT,
 	RELAYED_MESSAGE_ID,
 	RELAYED_ENVID,
-	RELAYED_TOLD, /* "MESSAGE OUTCOME RECIPIENT" */
+	RELAYED_QUEUE_ID, /* with the next hop */
+	RELAYED_TOLD,	  /* "MESSAGE OUTCOME RECIPIENT" */
 };
 
 struct relayed *relayed_new(size_t n_slots); /* a power of two, from 8 */

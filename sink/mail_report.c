@@ -178,6 +178,17 @@ drop_recipient(struct mail_report *r)
 
 /* ---- delivery status (RFC 3464) ---- */
 
+/* X-Postfix-Queue-ID, and what others call alike. */
+static bool
+is_queue_id(const char *name)
+{
+	static const char end[] = "-Queue-ID";
+	size_t len = strlen(name);
+
+	return strncasecmp(name, "X-", 2) == 0 && len > sizeof(end) &&
+	    strcasecmp(name + len - (sizeof(end) - 1), end) == 0;
+}
+
 static void
 on_message_field(struct mail_report *r, const char *name, const char *value)
 {
@@ -186,6 +197,8 @@ on_message_field(struct mail_report *r, const char *name, const char *value)
 	else if (strcasecmp(name, "Reporting-MTA") == 0)
 		set(&r->reporter, behind_type(value),
 		    strlen(behind_type(value)));
+	else if (is_queue_id(name))
+		set(&r->queue_id, value, strlen(value));
 }
 
 static enum report_action
@@ -264,6 +277,8 @@ on_recipient_field(struct mail_report *r, const char *name, const char *value)
 	else if (strcasecmp(name, "Diagnostic-Code") == 0)
 		set(&to->diagnostic, behind_type(value),
 		    strlen(behind_type(value)));
+	else if (strcasecmp(name, "Final-Log-ID") == 0 && *r->queue_id == '\0')
+		set(&r->queue_id, value, strlen(value)); /* RFC 3464 2.3.8 */
 	else if (strcasecmp(name, "Remote-MTA") == 0)
 		set_host(&to->remote, behind_type(value));
 	else if (strcasecmp(name, "Last-Attempt-Date") == 0)
@@ -486,6 +501,7 @@ mail_report_read(struct mail_report *out, const char *data, size_t len)
 	*out = (struct mail_report){ .envid = xstrdup(""),
 		.trace = xstrdup(""),
 		.message_id = xstrdup(""),
+		.queue_id = xstrdup(""),
 		.mail_from = xstrdup(""),
 		.to = xstrdup(""),
 		.feedback_type = xstrdup(""),
@@ -515,6 +531,7 @@ mail_report_fini(struct mail_report *r)
 	free(r->envid);
 	free(r->trace);
 	free(r->message_id);
+	free(r->queue_id);
 	free(r->mail_from);
 	free(r->to);
 	free(r->feedback_type);

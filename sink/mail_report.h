@@ -44,6 +44,7 @@ struct mail_report {
 	char *envid;	  /* its ENVID, decoded */
 	char *trace;	  /* our own mark in its header */
 	char *message_id; /* without < > */
+	char *queue_id;	  /* with the MTA that reports */
 	char *mail_from;  /* its reverse-path, or its From */
 	char *to;	  /* its To, where that is one address */
 	/* Of a complaint: */

@@ -133,12 +133,17 @@ class Reports(unittest.TestCase):
             wait_until(lambda: len(f.events("bounced")) == 2, 5, "the second")
             self.report(f, dsn("env@mine.test", envid="QQ314", action="delayed", status="4.2.2", text="452 4.2.2 full"))
             wait_until(lambda: f.events("deferred"), 5, "the third")
+            self.send(f, "queue@mine.test")
+            self.report(f, dsn("forwarded@else.test").replace("Reporting-MTA", "X-Postfix-Queue-ID: TEST\nReporting-MTA"))
+            self.report(f, dsn("forwarded@else.test").replace("Reporting-MTA", "X-Postfix-Queue-ID: OTHER\nReporting-MTA"))
+            wait_until(lambda: f.events("unknown_report"), 5, "that it isn't known")
             self.assertEqual([(e["known_by"], e["recipient"]) for e in f.events("bounced")],
-                             [("message-id", "forwarded@else.test"), ("recipient", "RCPT@mine.test")])
+                             [("message-id", "forwarded@else.test"), ("recipient", "RCPT@mine.test"),
+                              ("queue-id", "forwarded@else.test")])
             e = f.events("deferred")[0]
             self.assertEqual((e["known_by"], e["class"]), ("envid", "mailbox-full"))
             self.report(f, dsn("stranger@else.test"))
-            wait_until(lambda: f.events("unknown_report"), 5, "that it isn't known")
+            wait_until(lambda: len(f.events("unknown_report")) == 2, 5, "that it isn't known")
             self.assertNotIn("stranger@else.test", self.suppressed(f))
 
     def test_without_proof_it_counts_once_and_suppresses_nobody(self):

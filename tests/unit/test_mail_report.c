@@ -46,6 +46,8 @@ text_of(const struct mail_report *r)
 		strbuf_addf(&out, " type=%s ip=%s", r->feedback_type,
 		    r->source_ip);
 	strbuf_addf(&out, " by=%s", r->reporter);
+	if (*r->queue_id != '\0')
+		strbuf_addf(&out, " q=%s", r->queue_id);
 	for (size_t i = 0; i < r->n_recipients; i++) {
 		const struct report_recipient *to = &r->recipients[i];
 
@@ -66,7 +68,7 @@ corpus(void **state)
 		    "dsn envid=fb1/2F0A1B2C "
 		    "trace=fb1/0000000000042/ip-a/news/0123456789abcdef "
 		    "id=one.two@news.example.com from=bounces@news.example.com "
-		    "by=out.example.net "
+		    "by=out.example.net q=4Xyz12345 "
 		    "[user@example.org|forward@mail.example.org|failed|5.1.1|"
 		    "550 5.1.1 <forward@mail.example.org>: Recipient address"
 		    "    rejected: User unknown]",
