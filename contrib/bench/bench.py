@@ -36,6 +36,9 @@ os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
 import harness  # noqa: E402
 from harness import (Flyball, Postfix, certificate, crypt_line, free_port,  # noqa: E402
                      stop_process, wait_until)
+import redis_server  # noqa: E402
+import shared  # noqa: E402
+from redis_server import RedisServer  # noqa: E402
 
 LOAD = os.path.join(args.build, "bench_load")
 TICK = os.sysconf("SC_CLK_TCK")
@@ -457,7 +460,44 @@ def bench_million(out):
                f"With the backlog: {full[0]:.0f} accepted/s while delivering; {rate:.0f} delivered/s afterwards.")
 
 
-BENCHES = {"reuse": bench_reuse, "new": bench_new, "large": bench_large, "latency": bench_latency,
+class FlyballShared(FlyballRelay):
+    """The same with a Redis to share limits through, of which this lane has
+    none: what a cluster costs mail that it doesn't govern."""
+    name = "flyball in a cluster"
+
+    def __init__(self, sink):
+        self.redis = RedisServer()
+        super().__init__(sink, FLYBALL + f'cluster: {{redis: "{self.redis.url()}", name: n1}}\n')
+
+    def close(self):
+        super().close()
+        self.redis.close()
+
+
+def bench_cluster(out):
+    if not redis_server.available():
+        out.append("\n### A cluster\n\nThere is no redis-server: left out.")
+        return
+    rows = compare("4 KiB, 50 sessions, lanes without limits, alone and in a cluster",
+                   {FlyballRelay: 40000, FlyballShared: 40000},
+                   lambda r, n: source(r, n, 4096), [FlyballRelay, FlyballShared], out)
+    out.append(f"\nIn a cluster: {100 * rows[FlyballShared][1] / rows[FlyballRelay][1]:.0f} % of alone.")
+
+
+def bench_share(out):
+    if not redis_server.available():
+        return
+    r = shared.measure(max(12, 30 * args.scale))
+    limit = shared.RATE * shared.WINDOW_S
+    out.append(f"\n### {shared.N_RELAYS} relays, one lane of {shared.RATE}/s\n")
+    out.append(f"In any {shared.WINDOW_S} s {r['least']} to {r['most']} recipients were sent, "
+               f"{100 * r['least'] / limit:.1f} to {100 * r['most'] / limit:.1f} % of the limit; the relays' shares "
+               + ", ".join(f"{s:.1f}/s" for s in r["shares"])
+               + f". Redis: {r['calls_per_lane_s']:.2f} calls a second for a relay's lane, {r['bytes_per_call']:.0f} bytes "
+               f"both ways and {r['script_us_per_call']:.0f} us a call.")
+
+
+BENCHES = {"cluster": bench_cluster, "share": bench_share, "reuse": bench_reuse, "new": bench_new, "large": bench_large, "latency": bench_latency,
            "tls": bench_tls, "memory": bench_memory, "million": bench_million}
 
 

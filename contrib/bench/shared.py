@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: ISC
+"""What sharing a limit costs and how exact it is: three relays at a lane of
+300/s through a real Redis. bench.py runs it as `share`; its figures are counts,
+which a busy machine hardly moves."""
+
+import time
+
+from redis_server import Cluster, RedisServer
+from relays import Counter, configuration, most_in, sent_times, submit
+
+N_RELAYS = 3
+RATE = 300
+WINDOW_S = 10
+
+
+def least_in(times, span, start, end):
+    """The least of them in any window of that length between the two."""
+    inside = [t for t in times if start <= t <= end]
+    least, j = len(inside), 0
+    for i, t in enumerate(inside):
+        # A window that begins just behind t.
+        while j < len(inside) and inside[j] <= t + span:
+            j += 1
+        if t + span <= end:
+            least = min(least, j - i - 1)
+    return least
+
+
+def script_us(redis):
+    """Time that Redis has spent in scripts."""
+    return int(redis.info("commandstats")["cmdstat_evalsha"].split("usec=")[1].split(",")[0])
+
+
+def measure(seconds=30):
+    """A dict of what was counted over so long, once each had its share."""
+    with Counter() as sink, RedisServer() as redis:
+        with Cluster(N_RELAYS, redis.url(), configuration(sink, RATE), "lease: 1s") as relays:
+            relays.wait_shared()
+            for f in relays:  # none begins before all have mail
+                f.ctl("pause", "route", "ip-a")
+                submit(f.port, round(RATE * (seconds + 12) / N_RELAYS))
+            for f in relays:
+                f.ctl("resume", "route", "ip-a")
+            time.sleep(4)
+            before, bytes_before, usec = redis.calls(), redis.info("stats"), script_us(redis)
+            delivered, start = relays.delivered(), time.time()
+            time.sleep(seconds)
+            end = time.time()
+            calls, stats, usec_after = redis.calls(), redis.info("stats"), script_us(redis)
+            shares = [b - a for a, b in zip(delivered, relays.delivered())]
+            times = sent_times(relays)
+    elapsed = end - start
+    # Three of these a second are not for a lane: each relay says that it is here.
+    n = calls["evalsha"] - before["evalsha"] - N_RELAYS * elapsed
+    return {
+        "most": most_in(times, WINDOW_S), "least": least_in(times, WINDOW_S, start, end),
+        "shares": [s / elapsed for s in shares],
+        "calls_per_lane_s": n / elapsed / N_RELAYS,
+        "bytes_per_call": sum(int(stats[k]) - int(bytes_before[k]) for k in
+                              ("total_net_input_bytes", "total_net_output_bytes")) / (calls["evalsha"] - before["evalsha"]),
+        "script_us_per_call": (usec_after - usec) / (calls["evalsha"] - before["evalsha"]),
+    }
