@@ -94,7 +94,8 @@ class Exim(Unpacked):
 
     PROGRAM = "exim4-daemon-light/usr/sbin/exim4"
 
-    def __init__(self, next_hop, selectors="+smtp_confirmation +millisec"):
+    def __init__(self, next_hop, selectors="+smtp_confirmation +millisec", bounces=None):
+        """`bounces` (host:port) takes what is from nobody: Exim's own reports."""
         super().__init__()
         d = self.tmp.path
         host, port = next_hop.rsplit(":", 1)
@@ -121,8 +122,9 @@ smtp_accept_max = 200
 smtp_accept_queue_per_connection = 0
 remote_max_parallel = 20
 queue_run_max = 5
+dsn_advertise_hosts = *
 begin routers
-all:
+{self.bounce_router(bounces)}all:
   driver = manualroute
   route_list = * {host}
   self = send
@@ -137,6 +139,14 @@ begin retry
 * * F,1h,2s
 """)
         self.start()
+
+    @staticmethod
+    def bounce_router(bounces):
+        if bounces is None:
+            return ""
+        host, port = bounces.rsplit(":", 1)
+        return (f"bounces:\n  driver = manualroute\n  senders = :\n  route_list = * {host}::{port}\n  self = send\n"
+                "  transport = out\n")
 
     def start(self):
         self.spawn(["Debian-exim"], {}, f"{self.program} -C {self.tmp.path}/exim.conf -bdf -q2s")

@@ -9,7 +9,10 @@ import smtplib
 import time
 import unittest
 
-from harness import Flyball, Peer, wait_until
+from harness import Flyball, Peer, Postfix, wait_until
+from mta import Exim, reason_against
+
+EXIM_IS_MISSING = reason_against(Exim.PROGRAM)
 
 CONFIG = """
 listeners:
@@ -346,6 +349,39 @@ class Reports(unittest.TestCase):
     def test_without_reports_there_is_no_mark(self):
         with Flyball((CONFIG % ("", self.peer.port)).replace("feedback:", "#")) as f:
             self.assertNotIn("X-Flyball", self.send(f, "a@mine.test"))
+
+
+class RealReports(unittest.TestCase):
+    """What real MTAs write of mail that they took from us: no log is read."""
+
+    def bounce(self, start_mta):
+        def rcpt(_session, argument):
+            return "550 5.1.1 no such user here" if "gone@" in argument else "250 2.1.5 Ok"
+        f = Flyball(CONFIG % ("", 1), start=False)
+        try:
+            with Peer({"rcpt": rcpt}) as peer, start_mta(peer.port, f.port2) as mta:
+                f.configure(CONFIG % ("", mta.port))
+                f.start()
+                with smtplib.SMTP("127.0.0.1", f.port) as c:
+                    c.sendmail("bounces@app.test", ["gone@mine.test"], b"Subject: x\r\n\r\nbody\r\n")
+                e, = wait_until(lambda: f.events("bounced"), 30, "the MTA's report")
+                self.assertEqual((e["recipient"], e["source"], e["proof"], e["class"], e["route"]),
+                                 ("gone@mine.test", "dsn", "envid", "bad-mailbox", "out"))
+                self.assertIn("550 5.1.1 no such user here", e["reply"])
+                self.assertEqual(e["message"], f.events("accepted")[0]["message"])
+                wait_until(lambda: [s for s in f.events("suppressed") if s["recipient"] == "gone@mine.test"], 5, "it")
+                self.assertEqual(f.ctl("plan", "out/mine")["history"][-1]["bounced"], 1)
+        finally:
+            f.close()
+
+    @unittest.skipUnless(Postfix.available(), "needs root and postfix")
+    def test_postfix(self):
+        self.bounce(lambda provider, reports: Postfix(
+            f"127.0.0.1:{provider}", f"transport_maps = inline:{{app.test=smtp:[127.0.0.1]:{reports}}}"))
+
+    @unittest.skipIf(EXIM_IS_MISSING, EXIM_IS_MISSING)
+    def test_exim(self):
+        self.bounce(lambda provider, reports: Exim(f"127.0.0.1:{provider}", bounces=f"127.0.0.1:{reports}"))
 
 
 if __name__ == "__main__":
