@@ -156,7 +156,11 @@ class Soak:
             load = f.ctl("status")["load"]
             return load["connections"] == 0 and load["sessions"] == 0
         wait_until(is_idle, 60, "the last connection")
-        return gauge.look()
+        looks = []  # the question itself had a descriptor
+        for _ in range(10):
+            time.sleep(0.1)
+            looks.append(gauge.look())
+        return min(looks, key=lambda look: look["fds"])
 
     def run(self):
         from harness import Flyball, Provider, crypt_line

@@ -17,7 +17,7 @@ import unittest
 from fault import LIBRARY, FaultyFlyball
 from harness import IS_SANITIZED, PATIENCE, Flyball, Peer, certificate, wait_until
 
-TIMEOUTS = "{greeting: 500ms, command: 500ms, mail: 500ms, rcpt: 500ms, data: 500ms, data_block: 500ms, data_done: 500ms}"
+TIMEOUTS = "{greeting: 1s, command: 1s, mail: 1s, rcpt: 1s, data: 1s, data_block: 1s, data_done: 1s}"
 
 CONFIG = """
 daemon:
