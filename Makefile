@@ -57,7 +57,7 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DEFAULT_GOAL := all
 .PHONY: all deps demo check bench fmt install clean help tests benches man \
-	fuzz fuzzers deb deb-check
+	fuzz fuzzers deb deb-check lint valgrind
 all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 
 $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
@@ -237,6 +237,31 @@ install: all man
 	install -m 644 contrib/completion/_flyballctl \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/
 
+# clang-tidy and cppcheck, over all or FILES="daemon/spool.c ..."; what they
+# leave out stands, with the reasons, in .clang-tidy and contrib/lint.
+LINT_SRC := $(base_SRC) $(conf_SRC) $(scheduler_SRC) $(sink_SRC) $(MAINS) $(daemon_SRC)
+FILES ?= $(LINT_SRC)
+lint: all
+	@contrib/deps.sh lint
+	cppcheck -j$$(nproc) --quiet --error-exitcode=1 --std=c11 \
+		--enable=warning,performance,portability --inline-suppr \
+		--suppressions-list=contrib/lint/cppcheck.suppressions \
+		--library=contrib/lint/cppcheck.cfg -I. -I$(B)/gen $(DEFS) $(FILES)
+	@printf '%s\n' $(FILES) | xargs -P$$(nproc) -n4 sh -c 'clang-tidy --quiet \
+		"$$@" -- -std=gnu11 $(subst ','\'',$(CPPFLAGS)) 2>/dev/null' sh
+
+# A short end-to-end run under memcheck.
+VALGRIND_T := test_smtplib test_bdat_when_offered test_expiry_sends test_api_says \
+	test_wrong_password test_bad_file_leaves test_changed_content
+valgrind: all
+	@contrib/deps.sh lint
+	@mkdir -p $(B)/valgrind
+	@cp contrib/lint/valgrind.sh $(B)/valgrind/flyballd
+	@cp contrib/lint/valgrind.supp $(B)/valgrind/
+	@ln -sf ../flyballctl ../flyball-provider $(B)/valgrind/
+	@FLYBALL_SANITIZED=valgrind FLYBALL_TEST_PATIENCE=20 python3 tests/run.py \
+		--build $(B)/valgrind --only e2e $(or $(T),$(VALGRIND_T))
+
 # build/deb/flyball_VERSION_ARCH.deb
 deb:
 	@contrib/deps.sh deb
@@ -265,6 +290,7 @@ help:
 	@echo 'make fuzz     each fuzz target for T=60 seconds (ONLY="reply client")'
 	@echo 'make deps     install what is missing from Debian'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make lint     clang-tidy and cppcheck; make valgrind: tests under memcheck'
 	@echo 'make deb      a Debian package, in $(B)/deb/; make deb-check, as root,'
 	@echo '              installs, upgrades and purges it in a Debian of its own'
 	@echo 'make fmt      clang-format; make clean'

@@ -4,8 +4,8 @@
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
 # for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
 # `deps.sh cluster` for that of several relays, `deps.sh fuzz` for libFuzzer,
-# `deps.sh deb` for the Debian package. Does nothing where nothing is missing;
-# uses sudo where it isn't root.
+# `deps.sh deb` for the Debian package, `deps.sh lint` for what looks at the
+# code. Does nothing where nothing is missing; uses sudo where it isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -32,6 +32,8 @@ rivals="dovecot-core"
 
 packaging="debhelper dh-apparmor dpkg-dev fakeroot lintian debootstrap iproute2"
 
+linters="clang-tidy cppcheck valgrind"
+
 fuzzer="clang libclang-rt-14-dev"
 
 wanted=$build
@@ -41,6 +43,7 @@ cluster) unpacked= wanted="$build redis-tools" ;;
 *) wanted="$build $peers $libraries" ;;
 esac
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
+[ "${1:-all}" != lint ] || wanted="$wanted $linters"
 [ "${1:-all}" != deb ] || wanted="$build $packaging"
 [ "${1:-all}" != fuzz ] || wanted="$wanted $fuzzer"
 

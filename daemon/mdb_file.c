@@ -126,7 +126,7 @@ looks_right(struct mdb_file *f, size_t page_bytes)
 static size_t
 find_page_size(struct mdb_file *f)
 {
-	struct disk_head head;
+	struct disk_head head = { .magic = 0 };
 
 	if (read_head(f, 0, 0, &head) == NULL)
 		return head.free.page_bytes;
@@ -147,7 +147,7 @@ find_page_size(struct mdb_file *f)
 static void
 choose_head(struct mdb_file *f)
 {
-	struct disk_head heads[2];
+	struct disk_head heads[2] = { { .magic = 0 } };
 	const char *wrong[2];
 	bool is_ours[2];
 	unsigned newer;
