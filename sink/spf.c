@@ -178,7 +178,7 @@ expand_one(const struct spf *s, const char *p, const char *domain, char *value)
 {
 	bool is_reversed = false;
 	unsigned keep = 0;
-	int letter = *p++;
+	int letter = (unsigned char)*p++;
 
 	if (strchr("slodihvSLODIHV", letter) == NULL || letter == '\0')
 		return NULL;
