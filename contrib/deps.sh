@@ -38,7 +38,7 @@ fuzzer="clang libclang-rt-14-dev"
 
 wanted=$build
 case ${1:-all} in
-build | mta) unpacked= ;;
+build | mta | deb) unpacked= ;;
 cluster) unpacked= wanted="$build redis-tools" ;;
 *) wanted="$build $peers $libraries" ;;
 esac

@@ -16,7 +16,6 @@
 
 #define SUBJECT	 "redis"
 #define N_PINGS	 11
-#define MIDDLE	 (N_PINGS / 2)
 #define CLOCK_US 1000000 /* off by more is worth a note */
 /* All that cluster asks of Redis, so that an ACL which lacks some is found. */
 static const char trial[] =
@@ -132,6 +131,7 @@ static void
 check_speed(struct examination *e)
 {
 	struct redis_view v;
+	const size_t middle = N_PINGS / 2;
 	int64_t took_us[N_PINGS];
 	double median_ms, worst_ms, lease_ms;
 
@@ -141,7 +141,7 @@ check_speed(struct examination *e)
 		took_us[i] = e->took_us;
 	}
 	qsort(took_us, N_PINGS, sizeof(took_us[0]), compare);
-	median_ms = (double)took_us[MIDDLE] / 1e3;
+	median_ms = (double)took_us[middle] / 1e3;
 	worst_ms = (double)took_us[N_PINGS - 1] / 1e3;
 	lease_ms = (double)e->d->conf->cluster.lease_us / 1e3;
 	redis_link_view(e->link, &v);
