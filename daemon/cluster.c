@@ -152,6 +152,13 @@ cluster_failed(struct cluster *c, const struct redis_answer *a)
 }
 
 void
+cluster_heard_newer(struct cluster *c, int64_t incarnation)
+{
+	if (incarnation > c->incarnation && incarnation > c->newer)
+		c->newer = incarnation;
+}
+
+void
 cluster_refuse(struct cluster *c, const char *fmt, ...)
 {
 	char why[CLUSTER_WHY_SIZE];
@@ -161,6 +168,7 @@ cluster_refuse(struct cluster *c, const char *fmt, ...)
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	c->is_joined = false;
+	c->newer = 0;
 	enter(c, CLUSTER_REFUSED, why);
 }
 
@@ -256,6 +264,22 @@ hear_generation(struct cluster *c, const char *generation)
 	sched_lease_tell(c->sched, clock_mono_us());
 }
 
+/*
+ * Our clock went back between two lives, or what was written of us is from
+ * another server. That a join has succeeded since says that nobody of our name
+ * lives who wrote it (he would have been told to us); so we may follow him.
+ */
+static void
+follow_newer(struct cluster *c)
+{
+	if (c->newer <= c->incarnation)
+		return;
+	log_info("cluster", LOG_STR("incarnation", "later than our clock"),
+	    LOG_INT("ahead_ms", c->newer - c->incarnation));
+	c->incarnation = c->newer + 1;
+	c->newer = 0;
+}
+
 static void
 on_joined(struct cluster *c, const struct redis_answer *a)
 {
@@ -267,6 +291,7 @@ on_joined(struct cluster *c, const struct redis_answer *a)
 	hear_generation(c, cluster_reply_str(r, 2));
 	c->is_joined = true;
 	c->is_lost = false;
+	follow_newer(c);
 	enter(c, CLUSTER_SHARED, "");
 	governor_plan_soon(c->g);
 }

@@ -114,7 +114,8 @@ on_grant(struct cluster_call *call, const struct redis_answer *a)
 		    "Redis holds what nodes of scheme %lld "
 		    "wrote; this one speaks scheme %d",
 		    (long long)cluster_reply_int(a->reply, 1), CLUSTER_SCHEME);
-	/* STALE: a newer call of ours came first. */
+	if (strcmp(word, "STALE") == 0) /* or a newer call came first */
+		cluster_heard_newer(c, cluster_reply_int(a->reply, 1));
 }
 
 static void

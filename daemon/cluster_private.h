@@ -30,6 +30,7 @@ struct cluster {
 	struct event *beat; /* once a second */
 	int64_t due_us;	    /* when `due` fires; INT64_MAX: it doesn't */
 	int64_t incarnation;
+	int64_t newer; /* incarnation of ours that Redis knows; 0: none */
 
 	enum cluster_mode mode;
 	int64_t mode_since_utc_us;
@@ -56,6 +57,8 @@ void cluster_heard(struct cluster *c, int64_t sent_us);
 /* It answers, but not with what we can use. */
 void cluster_refuse(struct cluster *c, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* Redis knows a later incarnation of this node than it is. */
+void cluster_heard_newer(struct cluster *c, int64_t incarnation);
 /* A call failed; says why if we should come to be without Redis. */
 void cluster_failed(struct cluster *c, const struct redis_answer *a);
 char *cluster_key(const struct cluster *c, const char *name);

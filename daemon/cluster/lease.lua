@@ -24,8 +24,8 @@
 --
 -- Answers {"OK", now, is_recovering, n_live, then five for each item: what it
 -- holds now, ms until there may be more (0: unknown), what it should hold, and
--- of days what was granted to all and what of that is sent}. Or {"STALE"},
--- {"SCHEME", theirs}.
+-- of days what was granted to all and what of that is sent}. Or {"STALE",
+-- incarnation that was heard of}, {"SCHEME", theirs}.
 --
 -- After a flush, a failover or a restart of Redis (another generation) nodes
 -- may hold what this server knows nothing of. Until that has run out, and all
@@ -78,7 +78,7 @@ state.at = now
 -- Who is here. A lease that ends later than any could is of another clock.
 local mine = state.n[me]
 if mine and (mine.inc > inc or (mine.inc == inc and mine.seq >= seq)) then
-	return {'STALE'}
+	return {'STALE', mine.inc}
 end
 if mine and mine.inc ~= inc then
 	-- It began anew: what it had before is another node's, a dead one's.

@@ -151,6 +151,28 @@ class Faults(unittest.TestCase):
             refused = [f for f in views if f.ctl("cluster")["mode"] == "refused"][0]
             self.assertIn("cluster.name must differ", refused.ctl("cluster")["why"])
 
+    def test_a_clock_that_went_back(self):
+        """What a relay wrote before it died was from a later time than it has
+        now: it begins anew all the same, and isn't taken for its own past."""
+        newer = """for _, k in ipairs(redis.call('KEYS', '*')) do
+            if redis.call('TYPE', k).ok == 'string' then
+                local s = cmsgpack.unpack(redis.call('GET', k))
+                for _, n in pairs(s.n) do n.inc = n.inc + 600000 end
+                redis.call('SET', k, cmsgpack.pack(s), 'PX', 600000)
+            end
+        end"""
+        with RedisServer() as r:
+            self.start(r.url())
+            self.relays.wait_shared()
+            self.assertFlows()
+            f = self.relays[0]
+            f.kill9()
+            r.command("EVAL", newer, 0)
+            f.start()
+            self.relays.wait_shared()
+            self.assertFlows()
+            self.assertUnpunished()
+
     def test_a_start_without_redis(self):
         with RedisServer(start=False) as r:
             self.start(r.url())
