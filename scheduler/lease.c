@@ -40,8 +40,10 @@
 #define LEASE_SHORT_PERIODS 20
 /* Calls without use after which all is given back. */
 #define IDLE_CALLS	    2
-/* The part of a day's limit that a node may hold in reserve. */
+/* The part of a day's limit that a node may hold in reserve; and at most, where
+ * it is soon used up. */
 #define DAY_RESERVE	    50
+#define DAY_MOST	    10
 #define NEVER		    INT64_MIN
 
 /* ---- life ---- */
@@ -546,7 +548,8 @@ item_want(struct lease *l, struct lease_item *it, int64_t n_queued,
 	int64_t passed_us = l->asked_us == NEVER ? 0 : now_us - l->asked_us;
 	int64_t span_us =
 	    it->kind == LEASE_SHORT ? it->window_us : l->period_us;
-	int64_t want = scaled(it->n_used, span_us, passed_us);
+	int64_t used = scaled(it->n_used, span_us, passed_us);
+	int64_t want = used;
 
 	if (it->kind == LEASE_SHORT) {
 		slices_turn(it, now_us);
@@ -564,7 +567,9 @@ item_want(struct lease *l, struct lease_item *it, int64_t n_queued,
 		return at_most(want,
 		    lease_depth(it->limit, l->period_us, it->window_us));
 	case LEASE_DAY:
-		return at_most(want, it->limit / DAY_RESERVE + 1);
+		return at_most(want,
+		    at_least(it->limit / DAY_RESERVE + 1,
+			at_most(used, it->limit / DAY_MOST)));
 	}
 	return 0;
 }
