@@ -12,7 +12,6 @@ import signal
 import smtplib
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 import unittest
@@ -192,31 +191,54 @@ for _name, _row in ROWS.items():
     _make(_name, _row)
 
 
-def in_small_disk(options):
-    """A command that runs another in a mount namespace where the state directory
-    is a file system of its own; or None, where that can't be had."""
-    script = 'mkdir -p "$STATE" && mount -t tmpfs -o mode=0700 tmpfs "$STATE" && mount -o remount,%s "$STATE" && exec "$0" "$@"'
-    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", script % options]
-    with tempfile.TemporaryDirectory() as d:
-        p = subprocess.run([*command, "true"], env={**os.environ, "STATE": d}, capture_output=True)
-    return command if p.returncode == 0 else None
+class SmallFileSystem:
+    """A mount namespace with a small file system at `path`, for a `with`; it
+    stays while daemons in it (by `prefix`) come and go."""
+
+    def __init__(self, path, options):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        script = f'mount -t tmpfs -o mode=0700 tmpfs "$0" && mount -o remount,{options} "$0" && echo mounted && exec sleep 600'
+        self.process = subprocess.Popen(["unshare", "-m", "--propagation", "private", "sh", "-c", script, path],
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        if self.process.stdout.readline() != "mounted\n":
+            self.close()
+            raise unittest.SkipTest("no file system can be mounted here")
+        self.prefix = ["nsenter", "-t", str(self.process.pid), "-m"]
+
+    def run(self, *command):
+        return subprocess.run([*self.prefix, *command], capture_output=True)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
-def on_small_disk(config, options):
-    command = in_small_disk(options)
-    if command is None:
-        raise unittest.SkipTest("no file system can be mounted here")
-    f = Flyball(config, start=False, prefix=command)
-    f.env["STATE"] = os.path.join(f.tmp.path, "state")
-    return f
+def on_small_disk(test, config, options):
+    f = Flyball(config, start=False)
+    disk = SmallFileSystem(os.path.join(f.tmp.path, "state"), options)
+    test.addCleanup(disk.close)
+    f.prefix = disk.prefix
+    return f, disk
 
 
 class SmallDisk(unittest.TestCase):
-    def fill_and_drain(self, min_free, max_bytes, refusal):
+    def restart_on_full_disk(self, f, disk, flow):
+        """Not one byte is left, and the daemon is started again."""
+        flow.stop.set()
+        for s in flow.senders:
+            s.join(30)
+        self.assertEqual(f.stop(), 0)
+        disk.run("sh", "-c", 'cat /dev/zero > "$0"', os.path.join(f.tmp.path, "state", "filler"))
+        f.start()
+        self.assertEqual(f.ctl("status")["spool"]["free_bytes"], 0)
+        self.assertGreater(f.n_queued(), 20)
+
+    def fill_and_drain(self, min_free, max_bytes, refusal, restarts=False):
         """Nobody takes mail until the disk is full; then somebody does."""
         seed = seed_of_the_day()
         more = f", min_free: {min_free}, max_bytes: {max_bytes}"
-        f = on_small_disk(CONFIG % (more, 9), "size=24m")
+        f, disk = on_small_disk(self, CONFIG % (more, 9), "size=24m")
         with f:
             f.start()
             with Flow(f, seed, n=2, sizes=(3000, 30000, 200000)) as flow:
@@ -224,10 +246,13 @@ class SmallDisk(unittest.TestCase):
                 time.sleep(0.3)
                 self.assertEqual(flow.refused() - {refusal, DISK}, set())
                 before = flow.n_accepted()
+                if restarts:
+                    self.restart_on_full_disk(f, disk, flow)
                 with Provider(WORLD, args=["--seed", str(seed % 1000)], store=True) as provider:
                     f.configure(CONFIG % (more, provider.port))
                     f.ctl("reload")
-                    flow.wait_for_more(20, timeout=40)
+                    if not restarts:
+                        flow.wait_for_more(20, timeout=40)
                     flow.stop.set()
                     wait_until(lambda: f.n_queued() == 0, 60, "the queue to drain")
                     self.assertGreater(before, 20)
@@ -243,9 +268,12 @@ class SmallDisk(unittest.TestCase):
     def test_none_is_kept(self):
         self.fill_and_drain("0B", "1GiB", FULL)
 
+    def test_restart_on_a_full_one(self):
+        self.fill_and_drain("0B", "1GiB", FULL, restarts=True)
+
     def test_read_only(self):
         """One line that says it, and exit 1."""
-        f = on_small_disk(CONFIG % ("", 9), "ro")
+        f, _ = on_small_disk(self, CONFIG % ("", 9), "ro")
         f.spawn()
         self.assertEqual(f.process.wait(20), 1)
         f.process = None
