@@ -107,9 +107,9 @@ def play(cluster, redis, totals, view):
 def judge_acts(cluster, totals, acts):
     judge = Judge()
     tell("What came of it:")
-    # Transactions are told to the millisecond, which may move one of them.
+    # When a transaction is told of shifts a few on a busy machine.
     most = most_in(sent_times(cluster), WINDOW_S)
-    judge.says(most <= args.rate * WINDOW_S + 2 * args.nodes,
+    judge.says(most <= args.rate * WINDOW_S * 1.02,
                f"never more than the limit: at most {most} recipients sent in any {WINDOW_S} s "
                f"(limit {args.rate * WINDOW_S})")
     judge.says(totals.n_refused == 0, f"the provider, who bears just that, refused {totals.n_refused}")

