@@ -119,6 +119,16 @@ item_make(struct lease *l, const struct rate *r)
 	return item;
 }
 
+static bool
+are_same(const struct lease_item *a, unsigned n_a, const struct lease_item *b,
+    unsigned n_b)
+{
+	for (unsigned i = 0; i < n_a && i < n_b; i++)
+		if (a[i].kind != b[i].kind || a[i].id != b[i].id)
+			return false;
+	return n_a == n_b;
+}
+
 void
 lease_limit(struct lease *l, const struct conf_rates *rates, int64_t burst,
     int64_t period_us)
@@ -136,7 +146,7 @@ lease_limit(struct lease *l, const struct conf_rates *rates, int64_t burst,
 	if (day != NULL)
 		items[n++] = *day;
 	/* An answer that is under way is about other items. */
-	if (n != l->n)
+	if (!are_same(items, n, l->items, l->n))
 		l->is_asking = false;
 	lease_fini(l);
 	memcpy(l->items, items, n * sizeof(items[0]));
@@ -159,8 +169,10 @@ lease_day(struct lease *l, int64_t day, int64_t limit, int64_t charged)
 	    : NULL;
 
 	if (limit == INT64_MAX) {
-		if (it != NULL)
+		if (it != NULL) {
 			l->n--;
+			l->is_asking = false;
+		}
 		return;
 	}
 	if (it == NULL || it->id != day) {
