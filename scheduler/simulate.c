@@ -73,8 +73,12 @@ copy_conf(struct world *w)
 	    xmemdup(from->providers, from->n_providers * sizeof(*w->providers));
 	for (size_t i = 0; i < from->n_routes; i++)
 		w->routes[i].adapt.given = 0;
-	for (size_t i = 0; i < from->n_providers; i++)
+	for (size_t i = 0; i < from->n_providers; i++) {
 		w->providers[i].adapt.given = 0;
+		/* A day isn't counted by the second. */
+		if (w->providers[i].limits.burst < w->per_delivery)
+			w->providers[i].limits.burst = w->per_delivery;
+	}
 	w->conf.routes = w->routes;
 	w->conf.providers = w->providers;
 	w->conf.adapt.enabled = false;
@@ -127,6 +131,9 @@ world_new(struct world *w, const struct simulate *sim)
 	char *lane;
 
 	*w = (struct world){ .sim = sim };
+	w->per_delivery = 1 + total / DELIVERIES_MAX;
+	if (w->per_delivery > RECIPIENTS_MAX)
+		w->per_delivery = RECIPIENTS_MAX;
 	copy_conf(w);
 	w->s = sched_new(&w->conf, sim->seed);
 	sched_zone(w->s, sim->zone);
@@ -144,9 +151,6 @@ world_new(struct world *w, const struct simulate *sim)
 	    calendar_day(&w->calendar, sim->start_utc_us));
 	w->calendar.epoch_utc_us = w->now_us;
 	sched_utc(w->s, w->now_us, w->now_us);
-	w->per_delivery = 1 + total / DELIVERIES_MAX;
-	if (w->per_delivery > RECIPIENTS_MAX)
-		w->per_delivery = RECIPIENTS_MAX;
 }
 
 static void
