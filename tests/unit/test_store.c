@@ -272,7 +272,7 @@ plans_pauses_and_lists_come_back(void **state)
 	};
 	pw.w.f.conf.adapt.suspend.sample = 5;
 	pw_start(&pw, NULL, "2026-11-24");
-	pw_add_of(&pw, "news", "", 1000, 1);
+	pw_add_of(&pw, "news", "news.example", 1000, 1);
 	for (int i = 0; i < 3; i++)
 		pw_run(&pw, DAY);
 	pw_run_as(&pw, SEC, bad); /* holds the list */
@@ -286,7 +286,7 @@ plans_pauses_and_lists_come_back(void **state)
 	assert_int_equal(q->warmup.st.stage, 3);
 	assert_int_equal(ledger_get(&q->ledger, q->day - 2, LEDGER_ACCEPTED),
 	    75);
-	pw_add_of(&pw, "news", "", 1, 1);
+	pw_add_of(&pw, "news", "news.example", 1, 1);
 	pw_add_of(&pw, "default", "bad.example", 1, 1);
 	assert_int_equal(pw_run(&pw, SEC), 0);
 	assert_string_equal(pw_why(&pw, "ip-a/gmail", GATE_SENDER), "");
