@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The gates there are. Whoever adds one adds a row to the table at the end,
- * with its functions above, and nothing else: gate.c does the rest. A row only
+ * with its functions above or in a gate_*.c of its own, and nothing else: gate.c
+ * does the rest. A row only
  * answers; it never sees or changes a queue, and charges only when all gates
  * were found open.
  *
@@ -10,15 +11,15 @@
  */
 #include "scheduler/gate_row.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 #include "conf/base/units.h"
 #include "scheduler/gate_adapt.h"
 #include "scheduler/gate_credit.h"
 #include "scheduler/gate_lease.h"
+#include "scheduler/gate_limits.h"
+#include "scheduler/gate_pause.h"
 #include "scheduler/gate_plan.h"
-#include "scheduler/lane_adapt.h"
 
 #define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
@@ -34,116 +35,6 @@ gate_span(int64_t us, char out[UNITS_TEXT_SIZE])
 	return units_format_duration((us + step_us - 1) / step_us * step_us,
 	    out);
 }
-
-/* "for another 4m", or `never` when nobody knows. */
-static const char *
-until(const struct gate_ask *ask, int64_t until_us, const char *never,
-    char *out, size_t size)
-{
-	char text[UNITS_TEXT_SIZE];
-
-	if (until_us == INT64_MAX)
-		return never;
-	snprintf(out, size, "for another %s",
-	    gate_span(until_us - ask->now_us, text));
-	return out;
-}
-
-/* ---- pauses: of the route, the lane, the provider, the stream ---- */
-
-static struct pause *
-pause_of_route(const struct gate_ask *ask)
-{
-	return ask->route->pause;
-}
-
-static struct pause *
-pause_of_lane(const struct gate_ask *ask)
-{
-	return ask->lane->pause;
-}
-
-static struct pause *
-pause_of_provider(const struct gate_ask *ask)
-{
-	return ask->lane->dest->provider->pause;
-}
-
-/* Of the lane's streams with mail in line: only if all of them are paused. */
-static struct pause *
-pause_of_stream(const struct gate_ask *ask)
-{
-	struct pause *first = NULL;
-	struct flow *f;
-
-	if (ask->flow != NULL)
-		return ask->flow->stream->pause;
-	DL_FOREACH2(ask->lane->dest->flows, f, dest_next)
-	{
-		struct pause *p = f->stream->pause;
-
-		if (f->lane != ask->lane || f->queue == NULL)
-			continue;
-		if (p == NULL)
-			return NULL;
-		if (first == NULL || p->until_us < first->until_us)
-			first = p;
-	}
-	return first;
-}
-
-static int64_t
-pause_when(const struct pause *p)
-{
-	return p != NULL ? p->until_us : INT64_MIN;
-}
-
-static int64_t
-pause_since(const struct pause *p)
-{
-	return p != NULL ? p->since_us : 0;
-}
-
-static void
-pause_say(const struct gate_ask *ask, const struct pause *p,
-    struct gate_view *view)
-{
-	char text[80];
-
-	if (p == NULL) {
-		SAY(view, "nobody has paused it");
-		return;
-	}
-	SAY(view, "%s %s is paused %s%s%s", pause_kind_name(p->kind), p->name,
-	    until(ask, p->until_us, "until it is resumed", text, sizeof(text)),
-	    p->because[0] ? ": " : "", p->because);
-}
-
-/* One set of row functions for each subject of a pause. */
-#define PAUSE_ROW_FUNCTIONS(subject)                                           \
-	static int64_t subject##_pause_when(const struct gate_ask *ask)        \
-	{                                                                      \
-		return pause_when(pause_of_##subject(ask));                    \
-	}                                                                      \
-	static int64_t subject##_pause_since(const struct gate_ask *ask)       \
-	{                                                                      \
-		return pause_since(pause_of_##subject(ask));                   \
-	}                                                                      \
-	static const char *subject##_pause_because(const struct gate_ask *ask) \
-	{                                                                      \
-		const struct pause *p = pause_of_##subject(ask);               \
-                                                                               \
-		return p != NULL ? p->because : "";                            \
-	}                                                                      \
-	static void subject##_pause_say(const struct gate_ask *ask,            \
-	    struct gate_view *view)                                            \
-	{                                                                      \
-		pause_say(ask, pause_of_##subject(ask), view);                 \
-	}
-PAUSE_ROW_FUNCTIONS(route)
-PAUSE_ROW_FUNCTIONS(lane)
-PAUSE_ROW_FUNCTIONS(provider)
-PAUSE_ROW_FUNCTIONS(stream)
 
 /* ---- the next hop ---- */
 
@@ -197,183 +88,6 @@ next_hop_say(const struct gate_ask *ask, struct gate_view *view)
 		    r->down.why);
 	else
 		SAY(view, "%s of route %s works", hop, r->name);
-}
-
-/* ---- connections, of the route and of the lane ---- */
-
-static int64_t
-route_connections_when(const struct gate_ask *ask)
-{
-	const struct route *r = ask->route;
-	unsigned limit = route_connections(r);
-
-	return limit > 0 && r->in_flight >= limit ? INT64_MAX : INT64_MIN;
-}
-
-static int64_t
-route_connections_since(const struct gate_ask *ask)
-{
-	return ask->route->full_since_us;
-}
-
-static void
-route_connections_charge(const struct gate_ask *ask)
-{
-	struct route *r = ask->route;
-
-	if (++r->in_flight == route_connections(r))
-		r->full_since_us = ask->now_us;
-	conn_cap_used(&r->adapt->cap, r->in_flight);
-}
-
-static void
-route_connections_release(const struct gate_ask *ask)
-{
-	assert(ask->route->in_flight > 0);
-	ask->route->in_flight--;
-}
-
-static void
-connections_say(struct gate_view *view, const char *whose, const char *name,
-    unsigned used, unsigned limit, unsigned configured)
-{
-	if (limit != configured)
-		SAY(view,
-		    "%s %s uses %u of %u connections, reduced from %u after "
-		    "refusals",
-		    whose, name, used, limit, configured);
-	else if (limit == 0)
-		SAY(view, "%s %s uses %u connections, without a limit", whose,
-		    name, used);
-	else
-		SAY(view, "%s %s uses %u of its %u connections%s", whose, name,
-		    used, limit,
-		    view->is_open ? "" : "; the next one to finish makes room");
-}
-
-static void
-route_connections_say(const struct gate_ask *ask, struct gate_view *view)
-{
-	connections_say(view, "route", ask->route->name, ask->route->in_flight,
-	    route_connections(ask->route), ask->route->connections);
-}
-
-static int64_t
-lane_connections_when(const struct gate_ask *ask)
-{
-	const struct lane *l = ask->lane;
-	unsigned limit = lane_connections(l);
-
-	return limit > 0 && l->in_flight >= limit ? INT64_MAX : INT64_MIN;
-}
-
-static int64_t
-lane_connections_since(const struct gate_ask *ask)
-{
-	return ask->lane->full_since_us;
-}
-
-static void
-lane_connections_charge(const struct gate_ask *ask)
-{
-	struct lane *l = ask->lane;
-
-	if (++l->in_flight == lane_connections(l))
-		l->full_since_us = ask->now_us;
-	conn_cap_used(&l->adapt->cap, l->in_flight);
-}
-
-static void
-lane_connections_release(const struct gate_ask *ask)
-{
-	assert(ask->lane->in_flight > 0);
-	ask->lane->in_flight--;
-}
-
-static void
-lane_connections_say(const struct gate_ask *ask, struct gate_view *view)
-{
-	connections_say(view, "lane", ask->lane->name, ask->lane->in_flight,
-	    lane_connections(ask->lane), ask->lane->limits.connections);
-}
-
-/* ---- rates ---- */
-
-static int64_t
-rate_depth(const struct gate_ask *ask)
-{
-	return bucket_set_depth(&ask->lane->buckets);
-}
-
-static int64_t
-rate_when(const struct gate_ask *ask)
-{
-	return bucket_set_when(&ask->lane->buckets, ask->n, ask->now_us, NULL);
-}
-
-static int64_t
-rate_since(const struct gate_ask *ask)
-{
-	const struct lane *l = ask->lane;
-
-	return l->gate == GATE_RATE ? l->held_since_us : ask->now_us;
-}
-
-static void
-rate_charge(const struct gate_ask *ask)
-{
-	bool is_taken =
-	    bucket_set_take(&ask->lane->buckets, ask->n, ask->now_us);
-
-	assert(is_taken); /* it was asked just now */
-	(void)is_taken;
-}
-
-static void
-rate_give_back(const struct gate_ask *ask)
-{
-	bucket_set_give_back(&ask->lane->buckets, ask->n, ask->now_us);
-}
-
-static void
-rate_say_open(const struct gate_ask *ask, struct gate_view *view)
-{
-	struct bucket_set *set = &ask->lane->buckets;
-	char rate[UNITS_TEXT_SIZE];
-
-	if (set->n == 0)
-		SAY(view, "no rate is set for %s", ask->lane->name);
-	else
-		SAY(view, "%lld could leave now within %s's %s%s",
-		    (long long)bucket_set_available(set, ask->now_us),
-		    ask->lane->dest->name,
-		    units_format_rate(&set->v[0].rate, rate),
-		    set->n > 1 ? " and its longer windows" : "");
-}
-
-static void
-rate_say(const struct gate_ask *ask, struct gate_view *view)
-{
-	const struct lane *l = ask->lane;
-	char rate[UNITS_TEXT_SIZE], wait[UNITS_TEXT_SIZE], next[48];
-	const struct bucket *b;
-	int64_t due_us =
-	    bucket_set_when(&ask->lane->buckets, ask->n, ask->now_us, &b);
-
-	if (b == NULL) {
-		rate_say_open(ask, view);
-		return;
-	}
-	if (ask->n == 1)
-		snprintf(next, sizeof(next), "the next recipient may leave");
-	else
-		snprintf(next, sizeof(next), "the next %lld may leave",
-		    (long long)ask->n);
-	SAY(view, "%s's rate of %s%s is used up; %s in %s", l->dest->name,
-	    units_format_rate(&b->rate, rate),
-	    l->overrides[OVERRIDE_RATES] != NULL ? ", set by the operator,"
-						 : "",
-	    next, gate_span(due_us - ask->now_us, wait));
 }
 
 /* ---- the delivery's own time ---- */

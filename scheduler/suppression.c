@@ -6,9 +6,13 @@
  * "no such mailbox" replies count as hard, soft ones count once a day, and a
  * delivery in between clears them.
  *
- * Two open-addressing tables of 16-byte slots keyed by a 64-bit SipHash of the
- * address in lower case: with the list full, an address that isn't in it is
- * taken for one that is with a chance of 1 in 10^12.
+ * Two tables (slot_table.h) keyed by a 64-bit SipHash of the address in lower
+ * case: with the list full, an address that isn't in it is taken for one that is
+ * with a chance of 1 in 10^12.
+ *
+ * In the list a slot holds the expiry in minutes and the reason; in the watch a
+ * day with the count of hard bounces, and bits: the days with a soft one, the
+ * newest lowest.
  */
 #include "scheduler/suppression.h"
 
@@ -20,33 +24,19 @@
 #include <string.h>
 
 #include "conf/base/xalloc.h"
+#include "scheduler/slot_table.h"
 
 #define DAY_US	    (86400 * INT64_C(1000000))
 #define MINUTE_US   (60 * INT64_C(1000000))
 #define NEVER	    UINT32_MAX
-#define SLOTS_MIN   256u
 #define SWEEP	    4096u /* slots a call */
 #define WATCH_DAYS  32
 #define ADDRESS_MAX 512
 #define IS_DOMAIN   0x100u /* beside the reason */
 
-/* 0 is no hash. `a` and `b`: expiry in minutes and reason; or a day and the
- * bits of the days up to it, with hard bounces in `n`. */
-struct slot {
-	uint64_t hash;
-	uint32_t a;
-	uint32_t b;
-};
-
-struct table {
-	struct slot *v;
-	uint32_t n_slots, n, max;
-	uint32_t swept; /* up to here */
-};
-
 struct suppression {
 	uint8_t key[SIPHASH_KEY_SIZE];
-	struct table list, watch;
+	struct slot_table list, watch;
 	uint32_t n_domains; /* in the list; most have none */
 };
 
@@ -86,86 +76,6 @@ suppression_refusal(const struct suppression_hit *hit)
 	return "550 5.1.2 This domain is on the suppression list";
 }
 
-/* ---- the table ---- */
-
-static void
-table_init(struct table *t, uint32_t max)
-{
-	t->n_slots = SLOTS_MIN;
-	t->max = max;
-	t->v = xcalloc(t->n_slots, sizeof(*t->v));
-}
-
-/* Its slot, or the empty one where it would go. */
-static struct slot *
-table_slot(const struct table *t, uint64_t hash)
-{
-	uint32_t i = (uint32_t)hash & (t->n_slots - 1);
-
-	while (t->v[i].hash != 0 && t->v[i].hash != hash)
-		i = (i + 1) & (t->n_slots - 1);
-	return &t->v[i];
-}
-
-static struct slot *
-table_find(const struct table *t, uint64_t hash)
-{
-	struct slot *slot = table_slot(t, hash);
-
-	return slot->hash != 0 ? slot : NULL;
-}
-
-static void
-table_grow(struct table *t)
-{
-	struct slot *old = t->v;
-	uint32_t n_old = t->n_slots;
-
-	t->n_slots *= 2;
-	t->v = xcalloc(t->n_slots, sizeof(*t->v));
-	for (uint32_t i = 0; i < n_old; i++)
-		if (old[i].hash != 0)
-			*table_slot(t, old[i].hash) = old[i];
-	free(old);
-}
-
-/* NULL: it is full. */
-static struct slot *
-table_add(struct table *t, uint64_t hash)
-{
-	struct slot *slot = table_find(t, hash);
-
-	if (slot != NULL)
-		return slot;
-	if (t->n >= t->max)
-		return NULL;
-	if (t->n + 1 > t->n_slots / 4 * 3)
-		table_grow(t);
-	slot = table_slot(t, hash);
-	*slot = (struct slot){ .hash = hash };
-	t->n++;
-	return slot;
-}
-
-/* Those behind it that may move back do, so no search ends too early. */
-static void
-table_remove(struct table *t, struct slot *slot)
-{
-	uint32_t mask = t->n_slots - 1, i = (uint32_t)(slot - t->v);
-
-	for (uint32_t j = (i + 1) & mask; t->v[j].hash != 0;
-	     j = (j + 1) & mask) {
-		uint32_t home = (uint32_t)t->v[j].hash & mask;
-
-		if (((j - home) & mask) < ((j - i) & mask))
-			continue;
-		t->v[i] = t->v[j];
-		i = j;
-	}
-	t->v[i] = (struct slot){ 0 };
-	t->n--;
-}
-
 /* ---- life ---- */
 
 struct suppression *
@@ -174,8 +84,8 @@ suppression_new(const uint8_t key[SIPHASH_KEY_SIZE])
 	struct suppression *s = xcalloc(1, sizeof(*s));
 
 	memcpy(s->key, key, SIPHASH_KEY_SIZE);
-	table_init(&s->list, SUPPRESSION_MAX);
-	table_init(&s->watch, SUPPRESSION_WATCH);
+	slot_table_init(&s->list, SUPPRESSION_MAX);
+	slot_table_init(&s->watch, SUPPRESSION_WATCH);
 	return s;
 }
 
@@ -184,8 +94,8 @@ suppression_free(struct suppression *s)
 {
 	if (s == NULL)
 		return;
-	free(s->list.v);
-	free(s->watch.v);
+	slot_table_fini(&s->list);
+	slot_table_fini(&s->watch);
 	free(s);
 }
 
@@ -227,13 +137,14 @@ static void
 list_remove(struct suppression *s, struct slot *slot)
 {
 	s->n_domains -= (slot->b & IS_DOMAIN) != 0;
-	table_remove(&s->list, slot);
+	slot_table_remove(&s->list, slot);
 }
 
 bool
 suppression_add(struct suppression *s, const struct suppression_entry *entry)
 {
-	struct slot *slot = table_add(&s->list, hash_of(s, entry->address));
+	struct slot *slot =
+	    slot_table_add(&s->list, hash_of(s, entry->address));
 
 	if (slot == NULL)
 		return false;
@@ -251,11 +162,11 @@ bool
 suppression_remove(struct suppression *s, const char *address)
 {
 	uint64_t hash = hash_of(s, address);
-	struct slot *slot = table_find(&s->watch, hash);
+	struct slot *slot = slot_table_find(&s->watch, hash);
 
 	if (slot != NULL)
-		table_remove(&s->watch, slot);
-	slot = table_find(&s->list, hash);
+		slot_table_remove(&s->watch, slot);
+	slot = slot_table_find(&s->list, hash);
 	if (slot == NULL)
 		return false;
 	list_remove(s, slot);
@@ -291,7 +202,7 @@ suppression_address_parse(const char *text, char out[SUPPRESSION_ADDRESS_SIZE])
 static struct slot *
 list_find(struct suppression *s, const char *address, int64_t utc_us)
 {
-	struct slot *slot = table_find(&s->list, hash_of(s, address));
+	struct slot *slot = slot_table_find(&s->list, hash_of(s, address));
 
 	if (slot == NULL || !has_expired(slot, utc_us))
 		return slot;
@@ -368,7 +279,7 @@ suppression_sweep(struct suppression *s, int64_t utc_us)
 			s->watch.swept = 0;
 		slot = &s->watch.v[s->watch.swept++];
 		if (slot->hash != 0 && watch_day(slot) + WATCH_DAYS <= today)
-			table_remove(&s->watch, slot);
+			slot_table_remove(&s->watch, slot);
 	}
 }
 
@@ -376,7 +287,7 @@ suppression_sweep(struct suppression *s, int64_t utc_us)
 static struct slot *
 watch_add(struct suppression *s, uint64_t hash)
 {
-	struct slot *slot = table_add(&s->watch, hash), *oldest = NULL;
+	struct slot *slot = slot_table_add(&s->watch, hash), *oldest = NULL;
 	uint32_t mask = s->watch.n_slots - 1;
 
 	if (slot != NULL)
@@ -389,8 +300,8 @@ watch_add(struct suppression *s, uint64_t hash)
 	}
 	if (oldest == NULL)
 		return NULL;
-	table_remove(&s->watch, oldest);
-	return table_add(&s->watch, hash);
+	slot_table_remove(&s->watch, oldest);
+	return slot_table_add(&s->watch, hash);
 }
 
 static int
@@ -441,7 +352,7 @@ suppression_bounce(struct suppression *s, const struct conf_suppression *conf,
 		days_within(slot->b, conf->soft_window_us) >= conf->soft;
 	if (!is_over)
 		return false;
-	table_remove(&s->watch, slot);
+	slot_table_remove(&s->watch, slot);
 	*entry_out = (struct suppression_entry){
 		.address = address,
 		.reason = is_hard ? SUPPRESSION_HARD : SUPPRESSION_SOFT,
@@ -460,9 +371,9 @@ suppression_delivered(struct suppression *s, const char *address)
 
 	if (s->watch.n == 0)
 		return;
-	slot = table_find(&s->watch, hash_of(s, address));
+	slot = slot_table_find(&s->watch, hash_of(s, address));
 	if (slot != NULL)
-		table_remove(&s->watch, slot);
+		slot_table_remove(&s->watch, slot);
 }
 
 /* ---- domains ---- */
@@ -495,7 +406,7 @@ suppression_domain_delivered(struct suppression *s, const char *address,
 
 	if (s->n_domains == 0 || suppression_domain_of(address, domain_out) < 0)
 		return false;
-	slot = table_find(&s->list, hash_of(s, domain_out));
+	slot = slot_table_find(&s->list, hash_of(s, domain_out));
 	if (slot == NULL || slot->b != (SUPPRESSION_DOMAIN | IS_DOMAIN))
 		return false;
 	list_remove(s, slot);
@@ -508,7 +419,7 @@ char *
 suppression_watch_format(struct suppression *s, const char *address,
     char out[SUPPRESSION_WATCH_SIZE])
 {
-	struct slot *slot = table_find(&s->watch, hash_of(s, address));
+	struct slot *slot = slot_table_find(&s->watch, hash_of(s, address));
 
 	out[0] = '\0';
 	if (slot != NULL)
