@@ -139,6 +139,17 @@ find_page_size(struct mdb_file *f)
 	return 0;
 }
 
+/* Commits are numbered without gaps, and the number's last bit says where its
+ * head goes: a changed number could make the older one look newer. */
+static bool
+numbers_fit(const struct disk_head heads[2])
+{
+	uint64_t a = heads[0].txn, b = heads[1].txn;
+
+	return a % 2 == 0 && (b % 2 == 1 || (a == 0 && b == 0)) &&
+	    (a > b ? a - b : b - a) <= 1;
+}
+
 /*
  * LMDB takes the head with the greater number, and wants the other to be one
  * of its own too. What that other says may be nonsense: where a commit's head
@@ -165,6 +176,8 @@ choose_head(struct mdb_file *f)
 		if (!is_ours[i] || (i == newer && wrong[i] != NULL))
 			mdb_damaged(f, "page %u: the head can't be read: %s", i,
 			    wrong[i]);
+	if (is_ours[0] && is_ours[1] && !numbers_fit(heads))
+		mdb_damaged(f, "pages 0 and 1: the heads' numbers don't fit");
 	if (f->is_damaged)
 		mdb_damaged(f, "what the last commit changed may be missing");
 	if (wrong[newer] != NULL)
