@@ -402,7 +402,7 @@ arm(struct cluster *c, int64_t now_us)
 	int64_t due_us = sched_lease_due(c->sched), wait_us;
 	struct timeval tv;
 
-	if (!c->is_joined || c->is_leaving)
+	if (!c->is_joined || c->is_leaving || c->is_throttled)
 		due_us = INT64_MAX;
 	if (due_us == c->due_us)
 		return;

@@ -18,6 +18,10 @@
 #define TOGETHER_US  20000
 /* Of one turn; the rest comes with the next one. */
 #define CALLS_A_TURN 1000
+/* Under way at once. With ten thousand lanes that have mail Redis may be the
+ * slower one: then lanes wait their turn here, where the next one to be asked
+ * for is known, and not so long in Redis' line that time runs out. */
+#define CALLS_OUT    2000
 
 struct cluster_call {
 	struct cluster *c; /* NULL: it is gone */
@@ -126,6 +130,7 @@ on_answer(const struct redis_answer *a, void *arg)
 
 	if (c != NULL) {
 		DL_DELETE(c->calls, call);
+		c->n_calls--;
 		if (a->outcome == REDIS_ANSWERED) {
 			on_grant(call, a);
 		} else {
@@ -136,6 +141,10 @@ on_answer(const struct redis_answer *a, void *arg)
 	}
 	free(call->subject);
 	free(call);
+	if (c != NULL && c->is_throttled && c->n_calls <= CALLS_OUT / 2) {
+		c->is_throttled = false;
+		cluster_turn(c);
+	}
 }
 
 void
@@ -146,6 +155,7 @@ cluster_forget_calls(struct cluster *c)
 	DL_FOREACH_SAFE(c->calls, call, next)
 		call->c = NULL;
 	c->calls = NULL;
+	c->n_calls = 0;
 }
 
 /* ---- calls ---- */
@@ -191,6 +201,7 @@ send_call(struct cluster *c, const char *subject, const struct lease_ask *ask)
 	call->subject = xstrdup(subject);
 	call->ask = *ask;
 	DL_APPEND(c->calls, call);
+	c->n_calls++;
 	cluster_arg_int(&args, CLUSTER_SCHEME);
 	cluster_arg_str(&args, "");
 	cluster_arg_int(&args, c->conf->lease_us / 1000);
@@ -211,7 +222,8 @@ cluster_ask(struct cluster *c, int64_t now_us)
 	struct lease_ask ask;
 	const char *subject;
 
-	for (int i = 0; i < CALLS_A_TURN &&
+	c->is_throttled |= c->n_calls >= CALLS_OUT;
+	for (int i = 0; i < CALLS_A_TURN && !c->is_throttled &&
 	     sched_lease_next(c->sched, now_us + TOGETHER_US, now_us, &subject,
 		 &ask);
 	     i++) {
@@ -219,5 +231,6 @@ cluster_ask(struct cluster *c, int64_t now_us)
 
 		send_call(c, name, &ask);
 		free(name);
+		c->is_throttled = c->n_calls >= CALLS_OUT;
 	}
 }

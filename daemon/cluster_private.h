@@ -49,6 +49,9 @@ struct cluster {
 	uint64_t n_lease_calls, n_losses, n_lessons_sent, n_lessons_heard;
 	unsigned n_leases;	    /* as last counted */
 	struct cluster_call *calls; /* leases under way */
+	unsigned n_calls;
+	bool
+	    is_throttled; /* Redis has enough to do: no more until it answers */
 };
 
 /* ---- cluster.c ---- */

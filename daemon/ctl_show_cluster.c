@@ -71,7 +71,9 @@ show_redis(const json_t *r)
 	    "so far     %s calls (%s failed), %s out, %s in; gone %s times\n",
 	    ctl_count(v, "calls"), ctl_count(v, "failed"), sent.data,
 	    received.data, ctl_count(n, "losses"));
-	printf("recipients %s granted, %s returned, %s run out; %s in hand\n",
+	printf(
+	    "of days    and long windows: %s granted, %s returned, %s run out; "
+	    "in hand of all: %s\n",
 	    ctl_count(n, "granted"), ctl_count(n, "returned"),
 	    ctl_count(n, "expired"), ctl_count(r, "held"));
 	strbuf_fini(&sent);
