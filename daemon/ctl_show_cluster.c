@@ -72,7 +72,7 @@ show_redis(const json_t *r)
 	    ctl_count(v, "calls"), ctl_count(v, "failed"), sent.data,
 	    received.data, ctl_count(n, "losses"));
 	printf(
-	    "of days    and long windows: %s granted, %s returned, %s run out; "
+	    "leased     of days and long windows: %s granted, %s returned, %s run out; "
 	    "in hand of all: %s\n",
 	    ctl_count(n, "granted"), ctl_count(n, "returned"),
 	    ctl_count(n, "expired"), ctl_count(r, "held"));
