@@ -32,6 +32,9 @@
 #define LOST_PERIODS_X2 5
 /* For so many beats a node that is silent counts as alive. */
 #define ALIVE_BEATS	3
+/* For so many beats fewer must be alive before parts get larger: a server that
+ * was flushed, or has just started, knows of those who came first alone. */
+#define FEWER_BEATS	5
 /* Nodes that come back from a loss come within this time (redis_link.c's
  * longest pause, and a beat). */
 #define RETURN_MS	3500
@@ -98,7 +101,8 @@ enter(struct cluster *c, enum cluster_mode mode, const char *why)
 		return;
 	c->mode = mode;
 	c->mode_since_utc_us = clock_utc_us();
-	sched_cluster(c->sched, grants[mode], c->conf->lease_us, c->n_alive,
+	c->n_fewer = 0;
+	sched_cluster(c->sched, grants[mode], c->conf->lease_us, c->n_parts,
 	    clock_mono_us());
 	governor_plan_soon(c->g);
 	if (mode == CLUSTER_SHARED) {
@@ -109,7 +113,7 @@ enter(struct cluster *c, enum cluster_mode mode, const char *why)
 	} else if (mode != CLUSTER_JOINING) {
 		c->n_losses++;
 		log_warn("cluster", LOG_STR("mode", mode_names[mode]),
-		    LOG_INT("nodes", c->n_alive), LOG_STR("why", c->why));
+		    LOG_INT("nodes", c->n_parts), LOG_STR("why", c->why));
 		tell_alert(c, c->why);
 	}
 }
@@ -243,7 +247,11 @@ read_nodes(struct cluster *c, const struct redisReply *r)
 	qsort(c->nodes, n, sizeof(*c->nodes), compare_names);
 	if (c->n_alive == 0)
 		c->n_alive = 1;
-	sched_cluster_nodes(c->sched, c->n_alive);
+	if (c->n_alive >= c->n_parts || ++c->n_fewer >= FEWER_BEATS) {
+		c->n_parts = c->n_alive;
+		c->n_fewer = 0;
+	}
+	sched_cluster_nodes(c->sched, c->n_parts);
 }
 
 /* Redis began anew, or nodes had gone their own way: it is told all that was
@@ -515,7 +523,7 @@ cluster_new(struct governor *g, struct err *err_out)
 	c->ref = conf_ref(governor_conf(g));
 	c->conf = &c->ref->cluster;
 	c->on_loss = c->conf->on_loss;
-	c->n_alive = 1;
+	c->n_alive = c->n_parts = 1;
 	c->incarnation = clock_utc_us() / 1000;
 	c->key_generation = cluster_key(c, "generation");
 	c->key_nodes = cluster_key(c, "nodes");

@@ -46,6 +46,8 @@ struct cluster {
 	struct cluster_node *nodes;
 	size_t n_nodes;
 	unsigned n_alive;
+	unsigned n_parts; /* in which a limit is shared when Redis is gone */
+	unsigned n_fewer; /* beats in a row in which fewer were alive */
 	uint64_t n_lease_calls, n_losses, n_lessons_sent, n_lessons_heard;
 	unsigned n_leases;	    /* as last counted */
 	struct cluster_call *calls; /* leases under way */

@@ -173,6 +173,22 @@ class Faults(unittest.TestCase):
             self.assertFlows()
             self.assertUnpunished()
 
+    def test_a_server_that_forgets_and_goes(self):
+        """Who came back first sees itself alone, and takes no more for it."""
+        with RedisServer() as r:
+            self.start(r.url(), n=3)
+            self.relays.wait_shared()
+            for _ in range(2):
+                r.command("FLUSHALL")
+                wait_until(lambda: r.command("EXISTS", "{flyball}1:nodes"), 5, "the first to come back")
+                r.stop()
+                self.wait_mode("share")
+                r.start()
+                self.relays.wait_shared()
+            for f in self.relays:
+                parts = [l.split("nodes=")[1].split()[0] for l in f.log().splitlines() if "mode=share " in l]
+                self.assertEqual(parts, ["3", "3"])
+
     def test_a_start_without_redis(self):
         with RedisServer(start=False) as r:
             self.start(r.url())
