@@ -301,6 +301,7 @@ on_joined(struct cluster *c, const struct redis_answer *a)
 	c->is_lost = false;
 	follow_newer(c);
 	enter(c, CLUSTER_SHARED, "");
+	cluster_read_lessons(c, cluster_reply_int(r, 4));
 	governor_plan_soon(c->g);
 }
 
@@ -398,8 +399,7 @@ static void
 on_message(struct redis_bytes channel, struct redis_bytes payload, void *arg)
 {
 	(void)channel;
-	(void)payload;
-	(void)arg;
+	cluster_hear(arg, payload);
 }
 
 /* ---- turns ---- */
@@ -435,6 +435,7 @@ cluster_turn(struct cluster *c)
 	now_us = clock_mono_us();
 	if (c->is_joined && !c->is_leaving)
 		cluster_ask(c, now_us);
+	cluster_tell_pending(c);
 	arm(c, now_us);
 }
 
@@ -499,6 +500,8 @@ start(struct cluster *c)
 
 	c->lease = redis_link_script(c->link, "lease", script("lease"));
 	c->join = redis_link_script(c->link, "join", script("join"));
+	c->lesson = redis_link_script(c->link, "lesson", script("lesson"));
+	redis_link_subscribe(c->link, c->key_lessons);
 	c->due = evtimer_new(governor_base(c->g), on_due, c);
 	c->beat = event_new(governor_base(c->g), -1, EV_PERSIST, on_beat, c);
 	event_add(c->beat, &beat);
@@ -555,6 +558,7 @@ cluster_free(struct cluster *c)
 	if (c == NULL)
 		return;
 	cluster_forget_calls(c);
+	cluster_lessons_free(c);
 	c->is_leaving = true;
 	redis_link_free(c->link);
 	if (c->due != NULL)

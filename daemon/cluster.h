@@ -26,6 +26,12 @@ void cluster_turn(struct cluster *c);
  * the socket goes; nobody waits for answers. */
 void cluster_leave(struct cluster *c);
 
+/* The scheduler's records that changed come now. */
+void cluster_saving(struct cluster *c);
+/* A record that the scheduler stores; NULL: it is deleted. Others hear of it,
+ * where it concerns them. c may be NULL. */
+void cluster_tell(struct cluster *c, const char *key, const char *value);
+
 /* What is wrong, in words; NULL = nothing. */
 const char *cluster_trouble(const struct cluster *c);
 

@@ -24,7 +24,7 @@ struct cluster {
 	const struct conf *ref;
 	enum conf_on_loss on_loss; /* of the newest snapshot */
 	struct redis_link *link;
-	struct redis_script *lease, *join;
+	struct redis_script *lease, *join, *lesson;
 	char *key_generation, *key_nodes, *key_lessons;
 	struct event *due;  /* the next lease */
 	struct event *beat; /* once a second */
@@ -54,6 +54,12 @@ struct cluster {
 	unsigned n_calls;
 	bool
 	    is_throttled; /* Redis has enough to do: no more until it answers */
+	/* cluster_lessons.c: */
+	struct lesson *lessons; /* by key */
+	struct offer *offers;	/* under way */
+	int64_t revision;	/* of what was heard, without a gap */
+	uint64_t n_saves;	/* of the scheduler's records */
+	bool has_read, is_reading, has_pending;
 };
 
 /* ---- cluster.c ---- */
@@ -72,6 +78,13 @@ char *cluster_key(const struct cluster *c, const char *name);
 /* Makes the calls that are due. */
 void cluster_ask(struct cluster *c, int64_t now_us);
 void cluster_forget_calls(struct cluster *c);
+
+/* ---- cluster_lessons.c ---- */
+void cluster_hear(struct cluster *c, struct redis_bytes payload);
+/* Redis has that many; what isn't known is read, what is ours is offered. */
+void cluster_read_lessons(struct cluster *c, int64_t revision);
+void cluster_tell_pending(struct cluster *c);
+void cluster_lessons_free(struct cluster *c);
 
 /* ---- arguments of a call ---- */
 #define CLUSTER_ARGS_MAX (16 + 6 * LEASE_ITEMS_MAX)

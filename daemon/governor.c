@@ -182,8 +182,8 @@ end_turn(struct governor *g)
 	atomic_store(&g->shared.wants_events, event_log_is_wanted(g->events));
 	if (g->wants_plan)
 		governor_plan(g);
-	cluster_turn(g->cluster);
 	governor_keep_state(g);
+	cluster_turn(g->cluster);
 	governor_tell_changes(g);
 	event_log_flush(g->events);
 }

@@ -81,6 +81,7 @@ governor_restore(struct governor *g, struct err *err_out)
 /* ---- saving ---- */
 
 struct gather {
+	struct governor *g;
 	struct spool_fact *first, **last;
 };
 
@@ -91,6 +92,7 @@ put_fact(const char *key, const char *value, void *arg)
 	char text[SPOOL_FACT_KEY_MAX];
 	size_t len = strlen(key);
 
+	cluster_tell(to->g->cluster, key, value);
 	/* Names are bounded by the configuration and by DNS, far below. */
 	if (len + PREFIX_BYTES > sizeof(text)) {
 		log_error("state_key", LOG_STR("key", key),
@@ -107,10 +109,13 @@ put_fact(const char *key, const char *value, void *arg)
 static void
 save(struct governor *g, int64_t now_us)
 {
-	struct gather facts = { .last = &facts.first };
-	uint64_t ticket = sched_save(g->sched, put_fact, &facts);
+	struct gather facts = { .g = g, .last = &facts.first };
 	struct spool_request *q;
 	struct saved_letter *letter;
+	uint64_t ticket;
+
+	cluster_saving(g->cluster);
+	ticket = sched_save(g->sched, put_fact, &facts);
 
 	g->saved_us = now_us;
 	*facts.last = history_take(g->history);

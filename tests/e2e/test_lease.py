@@ -39,6 +39,7 @@ class Sink(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), SinkSession)
         self.port = self.server_address[1]
         self.times = []
+        self.refuse_until = 0  # RCPT gets a 421
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def since(self, start):
@@ -78,6 +79,9 @@ class SinkSession(socketserver.StreamRequestHandler):
             elif verb == b"QUIT":
                 return self.say(b"221 bye")
             else:
+                if verb == b"RCPT" and time.monotonic() < self.server.refuse_until:
+                    self.say(b"421 4.7.28 unusual rate of mail")
+                    continue
                 if verb == b"RCPT":
                     self.server.times.append(time.monotonic())
                 self.say(b"250 ok")
@@ -260,6 +264,47 @@ class Lease(unittest.TestCase):
             self.assertGreaterEqual(len(sink.times), 1200 - 60)
             for f in c:
                 self.assertEqual(f.ctl("plan", "out/gmail")["sent"], 1200)
+
+    def test_what_one_is_told_or_learns_holds_for_all(self):
+        with Sink() as sink, RedisServer() as redis, \
+                Cluster(3, redis.url(), config(sink, day=50000)) as c:
+            for f in c:
+                wait_mode(f, "shared")
+            for f in c:
+                send(f, 3000)
+            wait_flow(sink, 100)
+
+            def lane(f):
+                return f.ctl("lane", "out/gmail")
+
+            def within_a_second(what, text):
+                wait_until(lambda: all(what(f) for f in c), 1.5, text)
+            # The operator's word, from any of them.
+            c[0].ctl("pause", "lane", "out/gmail", "because", "of", "a", "trial")
+            within_a_second(lambda f: lane(f)["gate"] == "pause", "the pause")
+            c[1].ctl("resume", "lane", "out/gmail")
+            within_a_second(lambda f: lane(f)["gate"] != "pause", "its end")
+            c[2].ctl("rate", "out/gmail", "120/s", "for", "10m")
+            within_a_second(lambda f: lane(f)["rates"] == ["120/s"], "the rate")
+            c[0].ctl("rate", "out/gmail", "auto")
+            within_a_second(lambda f: lane(f)["rates"] == ["300/s"], "the rate's end")
+            c[1].ctl("plan", "out/gmail", "advance")
+            within_a_second(lambda f: f.ctl("plan", "out/gmail")["stage"] == 2, "the plan's stage")
+            # One refusal slows all, and is one decision.
+            self.assertTrue(all(lane(f)["adapt"]["rate"] is None for f in c))
+            sink.refuse_until = time.monotonic() + 0.03
+            within_a_second(lambda f: lane(f)["adapt"]["rate"] is not None, "all to slow down")
+            time.sleep(1)
+            self.assertEqual(len({lane(f)["adapt"]["rate"] for f in c}), 1)
+            # Who comes later hears of it at once, and so does who was cut off.
+            c[2].stop()
+            c[0].ctl("pause", "lane", "out/gmail")
+            c[2].start()
+            within_a_second(lambda f: lane(f)["gate"] == "pause", "the newcomer to know")
+            redis.command("FLUSHALL")
+            time.sleep(2)
+            c[1].ctl("resume", "lane", "out/gmail")
+            within_a_second(lambda f: lane(f)["gate"] != "pause", "the pause's end after a flush")
 
 
 if __name__ == "__main__":
