@@ -4,6 +4,9 @@ once, and that mail goes on afterwards, unpunished; what `cluster`, `status` and
 /metrics show; what a reload changes."""
 
 import json
+import os
+import random
+import signal
 import subprocess
 import time
 import unittest
@@ -11,7 +14,7 @@ import urllib.request
 
 from harness import FLYBALLCTL, PATIENCE, wait_until
 from redis_server import Cluster, RedisServer, Sentinels, available
-from relays import Counter, configuration, most_in, sent_times, submit
+from relays import Application, Counter, configuration, most_in, sent_times, submit
 
 RATE = 40
 
@@ -188,6 +191,70 @@ class Faults(unittest.TestCase):
             for f in self.relays:
                 parts = [l.split("nodes=")[1].split()[0] for l in f.log().splitlines() if "mode=share " in l]
                 self.assertEqual(parts, ["3", "3"])
+
+    def mishap(self, r, rng):
+        what = rng.choice(["pause", "stop", "flush", "connections", "scripts", "memory", "relay", "stall"])
+        f = rng.choice(self.relays.nodes)
+        span = rng.uniform(0.2, 2.5)
+        if what == "pause":
+            r.pause()
+            time.sleep(span)
+            r.resume()
+        elif what == "stop":
+            r.stop()
+            time.sleep(span)
+            r.start()
+        elif what == "flush":
+            r.command("FLUSHALL")
+        elif what == "connections":
+            r.command("CLIENT", "KILL", "TYPE", "normal")
+        elif what == "scripts":
+            r.command("SCRIPT", "FLUSH")
+        elif what == "memory":
+            r.command("CONFIG", "SET", "maxmemory", "1")
+            time.sleep(span)
+            r.command("CONFIG", "SET", "maxmemory", "0")
+        elif what == "relay":
+            f.kill9()
+            time.sleep(span)
+            f.start()
+        elif what == "stall":
+            f.signal(signal.SIGSTOP)
+            time.sleep(span)
+            f.signal(signal.SIGCONT)
+        return what
+
+    def test_one_thing_after_the_other(self):
+        """Whatever happens, in any order: nothing is passed, punished, lost."""
+        seed = int(os.environ.get("FLYBALL_SEED", "7"))
+        rng = random.Random(seed)
+        with RedisServer(keeps=True) as r:
+            self.start(r.url(), "lease: 500ms, timeout: 500ms", n=3, rate=60)
+            self.relays.wait_shared()
+            applications = [Application(f.port, 48) for f in self.relays]
+            end, happened = time.monotonic() + 25, []
+            while time.monotonic() < end:
+                happened.append(self.mishap(r, rng))
+                time.sleep(rng.uniform(0.3, 3))
+            for a in applications:
+                a.stop()
+            print(f"seed {seed}: {' '.join(happened)}")
+            self.relays.wait_shared(30)
+            for f in self.relays:
+                f.ctl("pause", "route", "ip-a")
+            wait_until(lambda: all(f.ctl("status")["totals"]["in_flight"] == 0 for f in self.relays), 20, "the last replies")
+            time.sleep(0.5)
+            times = sent_times(self.relays)
+            # When it was told shifts a few on a slow machine.
+            self.assertLessEqual(most_in(times, 10), 600 * 1.02)
+            self.assertLessEqual(most_in(times, 1), 60 * 1.15)
+            self.assertGreater(len(times), 25 * 60 * 0.3)
+            taken = sum(a.n_accepted for a in applications)
+            waiting = sum(f.ctl("status")["totals"]["deliveries"] for f in self.relays)
+            twice = self.counter.read().at(time.monotonic()) + waiting - taken
+            self.assertTrue(0 <= twice <= 20 * happened.count("relay"), twice)
+            for f in self.relays:
+                self.assertEqual(f.events("deferred") + f.events("bounced"), [])
 
     def test_a_start_without_redis(self):
         with RedisServer(start=False) as r:
