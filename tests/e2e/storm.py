@@ -98,25 +98,35 @@ def seed_of_the_day():
     return int(os.environ.get("FLYBALL_SEED", str(random.randrange(1 << 30))))
 
 
+def kill(flyball, chance):
+    """And now and then while it starts again, too. How often it was."""
+    n = 1
+    flyball.kill9()
+    while chance.random() < 0.3:
+        flyball.spawn()
+        time.sleep(chance.uniform(0, 0.05))
+        flyball.kill9()
+        n += 1
+    return n
+
+
 class Storm:
     """`senders` and an operator around a daemon that ends `n` times."""
 
     def __init__(self, flyball, seed, n_senders=6, is_mixed=False, tls=None):
         self.flyball, self.chance = flyball, random.Random(seed)
-        self.stop = threading.Event()
+        self.stop, self.n_ends = threading.Event(), 0
         self.senders = [Sender(flyball.port, seed, k, self.stop, is_mixed, tls) for k in range(n_senders)]
         self.threads = self.senders + ([Operator(flyball, seed, self.stop)] if is_mixed else [])
 
     def rage(self, n_ends, end=None):
-        """`end(flyball, chance)` ends the daemon, by SIGKILL if not given."""
+        """`end(flyball, chance)` ends the daemon, by SIGKILL if not given, and
+        returns how often it did."""
         for t in self.threads:
             t.start()
         for _ in range(n_ends):
             time.sleep(self.chance.uniform(0.02, 0.35))
-            if end is None:
-                self.flyball.kill9()
-            else:
-                end(self.flyball, self.chance)
+            self.n_ends += (end or kill)(self.flyball, self.chance)
             self.flyball.start()
         self.stop.set()
         for t in self.threads:

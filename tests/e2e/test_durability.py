@@ -60,7 +60,7 @@ class KillNine(unittest.TestCase):
             # Only what was in flight may come twice: for each of the route's
             # connections one on the wire, and one whose outcome wasn't on the
             # disk yet.
-            storm.compare(self, rage.accepted(), provider.stored(), n_kills * 8 * 2, rage.to_hear())
+            storm.compare(self, rage.accepted(), provider.stored(), rage.n_ends * 8 * 2, rage.to_hear())
         self.assertGreater(len(rage.accepted()), n_kills)
 
 

@@ -308,13 +308,14 @@ class SmallMemory(unittest.TestCase):
             self.assertIn(f.process.wait(10), (-signal.SIGABRT, -signal.SIGTRAP))
             self.assertTrue("event=out_of_memory" in f.log() or "failed to allocate" in f.log(), f.log()[-500:])
             f.process = None
+            return 1
 
         with Provider(WORLD, args=["--seed", str(seed % 1000)], store=True) as provider, \
                 Flyball(CONFIG % ("", provider.port)) as f:
             storm = Storm(f, seed, n_senders=3, is_mixed=True)
             storm.rage(n, exhaust)
             self.assertEqual(f.stop(), 0)
-            compare(self, storm.accepted(), provider.stored(), n * 6 * 2, storm.to_hear(), "memory")
+            compare(self, storm.accepted(), provider.stored(), storm.n_ends * 6 * 2, storm.to_hear(), "memory")
 
 
 @unittest.skipUnless(os.path.exists(LIBRARY), "the layer isn't built")
@@ -328,14 +329,20 @@ class PowerFailure(unittest.TestCase):
         def cut(f, chance):
             if chance.random() < 0.5:
                 f.on(SYNC | DSYNC, DATABASE, fate=ANY, permille=100, count=2)
+            n = 1
             f.cut_power(chance.randrange(1, 60))
+            while chance.random() < 0.4:  # and while it starts again
+                n += 1
+                f.spawn()
+                f.cut_power(chance.randrange(1, 5))
+            return n
 
         with Provider(WORLD, args=["--seed", str(seed % 1000)], store=True) as provider, \
                 FaultyFlyball(CONFIG % ("", provider.port), seed=seed, tracks=True) as f:
             storm = Storm(f, seed, is_mixed=True)
             storm.rage(n_cuts, cut)
             self.assertEqual(f.stop(), 0)
-            compare(self, storm.accepted(), provider.stored(), n_cuts * 6 * 2, storm.to_hear(), "power")
+            compare(self, storm.accepted(), provider.stored(), storm.n_ends * 6 * 2, storm.to_hear(), "power")
         self.assertGreater(len(storm.accepted()), n_cuts)
 
 

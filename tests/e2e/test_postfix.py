@@ -51,7 +51,7 @@ class BehindUs(unittest.TestCase):
             def has_all():
                 return set(accepted) <= {l["rcpt"].split("@")[0] for l in provider.stored()}
             wait_until(has_all, 60, "Postfix to deliver all")
-            storm.compare(self, accepted, provider.stored(), n_kills * 10 * 2)
+            storm.compare(self, accepted, provider.stored(), rage.n_ends * 10 * 2)
 
 
 @unittest.skipUnless(has("smtp-source"), "needs postfix's smtp-source")
