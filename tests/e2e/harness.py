@@ -30,9 +30,16 @@ IS_SANITIZED = "FLYBALL_SANITIZED" in os.environ
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Not one of those that the kernel gives to outgoing connections: a daemon
+    that is killed and started again must find its port free."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def wait_until(predicate, timeout=10.0, what="condition"):
