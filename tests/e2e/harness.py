@@ -7,6 +7,7 @@ import functools
 import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
