@@ -32,6 +32,9 @@ event_withheld(struct governor *g, const struct job *job, size_t i,
 	event_str(g->events, "recipient", t->recipients[i].address);
 	event_str(g->events, "enhanced", t->results[i].enhanced);
 	event_str(g->events, "reply", t->results[i].reply);
+	event_str(g->events, "class",
+	    reply_class_name(t->results[i].answer.class));
+	event_str(g->events, "blame", blame_name(t->results[i].answer.blame));
 	event_int(g->events, "attempts", job->attempts);
 	event_end(g->events);
 }
@@ -61,6 +64,8 @@ governor_withhold(struct governor *g, const struct job *job)
 			event_withheld(g, job, i, is_dropped);
 	}
 	g->n_failed += n;
+	history_answered(g->history, job->lane,
+	    &(struct history_answers){ .n_bounced = n }, clock_utc_us());
 	q->attempts = job->attempts;
 	p->reply = xstrdup("");
 	p->verdict = (struct verdict){ .message = job->message,

@@ -138,6 +138,9 @@ find_suppressed(const struct worker *w, struct job *job)
 			continue;
 		any = true;
 		r->fate = FATE_FAILED;
+		r->answer.class =
+		    hit.is_domain ? CLASS_BAD_DOMAIN : CLASS_BAD_MAILBOX;
+		r->answer.blame = reply_class_blame(r->answer.class);
 		r->reply = xstrdup(suppression_refusal(&hit));
 		snprintf(r->enhanced, sizeof(r->enhanced), "%.5s",
 		    r->reply + 4);

@@ -295,6 +295,7 @@ class Suppression(unittest.TestCase):
                 wait_until(lambda: [m for m in peer.messages if m["recipients"] == ["a@gmail.com"]], 10, "the other one")
                 wait_until(lambda: f.n_queued() == 0, 10, "an empty queue")
                 self.assertFalse([m for m in peer.messages if "b@gmail.com" in m["recipients"]])
+                self.assertEqual({e["class"] for e in f.events(event) if e.get("state") != "added"}, {"bad-mailbox"})
                 lane = f.ctl("lane", "out/gmail")
                 self.assertEqual(len(f.events("delivered")), 1 if action == "drop" else 3)  # and two notices
                 self.assertEqual(lane["attempted"], 1, lane)
