@@ -302,6 +302,7 @@ on_joined(struct cluster *c, const struct redis_answer *a)
 	follow_newer(c);
 	enter(c, CLUSTER_SHARED, "");
 	cluster_read_lessons(c, cluster_reply_int(r, 4));
+	cluster_read_suppressed(c);
 	governor_plan_soon(c->g);
 }
 
@@ -531,6 +532,7 @@ cluster_new(struct governor *g, struct err *err_out)
 	c->key_generation = cluster_key(c, "generation");
 	c->key_nodes = cluster_key(c, "nodes");
 	c->key_lessons = cluster_key(c, "lessons");
+	c->key_suppressed = cluster_key(c, "suppressed");
 	c->link =
 	    redis_link_new(governor_base(g), c->conf, &handlers, c, err_out);
 	if (c->link == NULL) {
@@ -570,6 +572,7 @@ cluster_free(struct cluster *c)
 	free(c->key_generation);
 	free(c->key_nodes);
 	free(c->key_lessons);
+	free(c->key_suppressed);
 	conf_unref(c->ref);
 	free(c);
 }

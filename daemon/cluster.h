@@ -32,6 +32,13 @@ void cluster_saving(struct cluster *c);
  * where it concerns them. c may be NULL. */
 void cluster_tell(struct cluster *c, const char *key, const char *value);
 
+/* A recipient isn't written to any more, or is again: others hear of it. c may
+ * be NULL. */
+struct suppression_entry;
+void cluster_suppressed(struct cluster *c,
+    const struct suppression_entry *entry);
+void cluster_unsuppressed(struct cluster *c, const char *address);
+
 /* What is wrong, in words; NULL = nothing. */
 const char *cluster_trouble(const struct cluster *c);
 

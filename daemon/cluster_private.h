@@ -25,7 +25,7 @@ struct cluster {
 	enum conf_on_loss on_loss; /* of the newest snapshot */
 	struct redis_link *link;
 	struct redis_script *lease, *join, *lesson;
-	char *key_generation, *key_nodes, *key_lessons;
+	char *key_generation, *key_nodes, *key_lessons, *key_suppressed;
 	struct event *due;  /* the next lease */
 	struct event *beat; /* once a second */
 	int64_t due_us;	    /* when `due` fires; INT64_MAX: it doesn't */
@@ -60,6 +60,9 @@ struct cluster {
 	int64_t revision;	/* of what was heard, without a gap */
 	uint64_t n_saves;	/* of the scheduler's records */
 	bool has_read, is_reading, has_pending;
+	/* cluster_suppress.c: */
+	char suppressed_id[48]; /* of the last that was read */
+	bool is_reading_suppressed;
 };
 
 /* ---- cluster.c ---- */
@@ -85,6 +88,9 @@ void cluster_hear(struct cluster *c, struct redis_bytes payload);
 void cluster_read_lessons(struct cluster *c, int64_t revision);
 void cluster_tell_pending(struct cluster *c);
 void cluster_lessons_free(struct cluster *c);
+
+/* ---- cluster_suppress.c ---- */
+void cluster_read_suppressed(struct cluster *c);
 
 /* ---- arguments of a call ---- */
 #define CLUSTER_ARGS_MAX (16 + 6 * LEASE_ITEMS_MAX)

@@ -13,6 +13,7 @@
 #include "conf/base/address.h"
 #include "conf/base/units.h"
 #include "conf/base/xalloc.h"
+#include "daemon/cluster.h"
 #include "daemon/suppression_list.h"
 
 #define LIST_LIMIT     100
@@ -233,6 +234,7 @@ command_suppress_add(struct command *c)
 	if (!suppression_list_add(governor_suppressions(c->g), &entry, &facts))
 		return command_refuse(c, "the suppression list is full");
 	governor_store(c->g, facts);
+	cluster_suppressed(governor_cluster(c->g), &entry);
 	answer_open(&c->out, NULL, '{');
 	show_entry(c, &entry);
 	answer_close(&c->out, '}');
@@ -251,6 +253,7 @@ command_suppress_remove(struct command *c)
 	was_there = suppression_list_remove(governor_suppressions(c->g),
 	    address, &facts);
 	governor_store(c->g, facts);
+	cluster_unsuppressed(governor_cluster(c->g), address);
 	if (!was_there)
 		return command_refuse(c, "%s isn't on the suppression list",
 		    address);

@@ -18,6 +18,7 @@ governor_event_suppressed(struct governor *g,
 {
 	char until[CLOCK_RFC3339_SIZE];
 
+	cluster_suppressed(g->cluster, entry);
 	log_info("suppressed", LOG_STR("recipient", entry->address),
 	    LOG_STR("reason", suppression_reason_name(entry->reason)),
 	    LOG_STR("reply", entry->reply));

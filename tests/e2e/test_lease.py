@@ -290,6 +290,12 @@ class Lease(unittest.TestCase):
             within_a_second(lambda f: lane(f)["rates"] == ["300/s"], "the rate's end")
             c[1].ctl("plan", "out/gmail", "advance")
             within_a_second(lambda f: f.ctl("plan", "out/gmail")["stage"] == 2, "the plan's stage")
+            c[0].ctl("suppress", "add", "gone@gmail.com")
+            wait_until(lambda: all(f.ctl("suppress", "check", "gone@gmail.com")["suppressed"] for f in c), 3,
+                       "all to know whom not to write to")
+            c[2].ctl("suppress", "remove", "gone@gmail.com")
+            wait_until(lambda: not any(f.ctl("suppress", "check", "gone@gmail.com")["suppressed"] for f in c), 3,
+                       "all to know that it is over")
             # One refusal slows all, and is one decision.
             self.assertTrue(all(lane(f)["adapt"]["rate"] is None for f in c))
             sink.refuse_until = time.monotonic() + 0.03

@@ -142,6 +142,20 @@ cluster_mode_name(enum cluster_mode mode)
 	return names[mode];
 }
 
+void
+cluster_suppressed(struct cluster *c, const struct suppression_entry *entry)
+{
+	(void)c;
+	(void)entry;
+}
+
+void
+cluster_unsuppressed(struct cluster *c, const char *address)
+{
+	(void)c;
+	(void)address;
+}
+
 const char *
 cluster_trouble(const struct cluster *c)
 {
