@@ -272,15 +272,21 @@ pace_slack(const struct lease *l, const struct lease_item *it)
 	return it->held > 0 ? it->window_us / it->held * (most - 1) : 0;
 }
 
+static int64_t
+pace_of(const struct lease_item *it, int64_t n)
+{
+	/* A little faster than even, or each delay would be lost for good. */
+	return it->held > 0
+	    ? (int64_t)((__int128)it->window_us * n * 127 / it->held / 128)
+	    : 0;
+}
+
 static void
 pace_charge(struct lease_item *it, int64_t n, int64_t now_us)
 {
 	if (it->pace_us < now_us)
 		it->pace_us = now_us;
-	/* A little faster than even, or each delay would be lost for good. */
-	if (it->held > 0)
-		it->pace_us += (int64_t)((__int128)it->window_us * n * 127 /
-		    it->held / 128);
+	it->pace_us += pace_of(it, n);
 }
 
 /* ---- without Redis ---- */
@@ -472,8 +478,10 @@ lease_give_back(struct lease *l, int64_t n, int64_t left_us, bool is_today,
 	for (unsigned i = 0; i < l->n; i++) {
 		struct lease_item *it = &l->items[i];
 
-		if (it->kind == LEASE_SHORT)
+		if (it->kind == LEASE_SHORT) {
 			slices_turn(it, now_us);
+			it->pace_us -= pace_of(it, n);
+		}
 		/* Tokens of a lease that is over were taken back already. */
 		if (it->kind == LEASE_LONG && left_us < l->asked_us)
 			continue;
