@@ -278,3 +278,9 @@ mdb_file_is_damaged(const struct mdb_file *f)
 {
 	return f->is_damaged;
 }
+
+void
+mdb_file_be_quick(struct mdb_file *f)
+{
+	f->is_quick = true;
+}

@@ -47,6 +47,9 @@ uint64_t mdb_file_n_pages(const struct mdb_file *f); /* in use and free */
 bool mdb_file_is_short(const struct mdb_file *f);
 bool mdb_file_is_damaged(const struct mdb_file *f); /* something was told */
 
+/* From now on big data are believed to be where a record says, if there is room
+ * for them: their pages aren't read. */
+void mdb_file_be_quick(struct mdb_file *f);
 bool mdb_file_has(const struct mdb_file *f, const char *tree);
 /* Every record of a named tree in order. False: there is no such tree. */
 bool mdb_file_walk(struct mdb_file *f, const char *tree, mdb_record_fn *each,

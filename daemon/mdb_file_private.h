@@ -74,6 +74,7 @@ struct mdb_file {
 	mdb_damage_fn *damage;
 	void *damage_arg;
 	bool is_damaged, is_free_list_damaged, is_headless;
+	bool is_quick; /* overflow pages aren't looked at */
 	size_t page_bytes;
 	uint64_t n_pages; /* by the head */
 	uint64_t n_there; /* by the file's size, parts don't count */

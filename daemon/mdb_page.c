@@ -169,6 +169,9 @@ mdb_has_overflow(struct mdb_file *f, const struct node *n, bool is_quiet)
 	struct page p = { .bytes = header };
 	uint64_t want = mdb_overflow_pages(f, n->data_len);
 
+	if (f->is_quick && n->child >= 2 && n->child < f->n_there &&
+	    want <= f->n_there - n->child)
+		return true;
 	if (mdb_read_page(f, n->child, PAGE_OVERFLOW, is_quiet, &p) < 0)
 		return false;
 	if (p.n_overflow >= want && n->child + p.n_overflow <= f->n_pages &&

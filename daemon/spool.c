@@ -138,7 +138,8 @@ spool_open(const struct conf *conf, const struct spool_ops *ops,
 int
 spool_scan(struct spool *spool, struct err *err_out)
 {
-	if (store_scan(spool, spool->ops.added, spool->ops.arg, err_out) < 0)
+	if (store_scan(spool, spool->ops.added, spool->ops.arg, err_out) < 0 ||
+	    store_verify(spool->store.path, err_out) < 0)
 		return -1;
 	return dir_sweep(spool, err_out);
 }

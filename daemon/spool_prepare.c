@@ -4,8 +4,12 @@
  * one and reads whatever its head names, also behind the end of the file,
  * which ends in a signal. So a new database gets its name only when it is
  * whole, an empty file is damage, and so is a page in use that isn't there.
- * Pages are only walked through where the file is shorter than its head says:
- * a start doesn't take longer for it.
+ *
+ * And once more when the scan has read the pages of the queue into the page
+ * cache, so that it costs next to nothing: the tree as a whole, and the list of
+ * free pages, out of which LMDB would write over mail if it were wrong. The
+ * contents' own pages aren't read, they would make a start from a cold disk
+ * very long.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -74,9 +78,8 @@ pass(const struct mdb_record *r, void *arg)
 }
 
 static int
-examine(int fd, const char *path, struct err *err_out)
+examine(int fd, const char *path, bool is_whole, struct err *err_out)
 {
-	static const char *const trees[] = { "meta", "mail", "fact" };
 	struct look l = { .first = "" };
 	struct err why = { .text = "" };
 	struct mdb_file *f = mdb_file_open(fd, on_damage, &l, &why);
@@ -84,9 +87,12 @@ examine(int fd, const char *path, struct err *err_out)
 	if (f == NULL)
 		return err_set(err_out, "%s is damaged (%s): %s", path,
 		    why.text, SPOOL_HINT);
-	if (mdb_file_is_short(f))
-		for (size_t i = 0; i < sizeof(trees) / sizeof(*trees); i++)
-			mdb_file_walk(f, trees[i], pass, NULL);
+	mdb_file_be_quick(f);
+	if (is_whole || mdb_file_is_short(f)) {
+		mdb_file_walk(f, "meta", pass, NULL);
+		mdb_file_walk(f, "mail", pass, NULL);
+		mdb_file_check_free(f);
+	}
 	mdb_file_close(f);
 	if (l.first[0] == '\0')
 		return 0;
@@ -109,7 +115,19 @@ store_prepare(const char *path, struct err *err_out)
 		rc = err_set(err_out, "%s is damaged (it is empty): %s", path,
 		    SPOOL_HINT);
 	else
-		rc = examine(fd, path, err_out);
+		rc = examine(fd, path, false, err_out);
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+int
+store_verify(const char *path, struct err *err_out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int rc = fd < 0 ? err_sys(err_out, "%s", path)
+			: examine(fd, path, true, err_out);
+
 	if (fd >= 0)
 		close(fd);
 	return rc;

@@ -98,6 +98,9 @@ unsigned store_schema_version(void); /* the newest that is known */
 /* spool_prepare.c: makes the file if there is none, and looks at what is there
  * before LMDB, which believes it, does. -1: it is damaged. */
 int store_prepare(const char *path, struct err *err_out);
+/* After the scan, before anything is written: the tree of the mail and the list
+ * of free pages. -1: damaged. */
+int store_verify(const char *path, struct err *err_out);
 int store_open(struct store *st, const char *dir, size_t map_bytes,
     struct err *err_out);
 void store_close(struct store *st);

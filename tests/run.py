@@ -142,7 +142,8 @@ class Rehearsal:
 # What is run again against a daemon with sanitizers: what strangers reach, and
 # what several threads do at once.
 SANITIZED_E2E = {
-    "address": ["test_submission", "test_hostile", "test_concurrent", "test_delivery", "test_http", "Reload", "test_redis", "test_a_failover"],
+    "address": ["test_submission", "test_hostile", "test_concurrent", "test_delivery", "test_http", "Reload", "test_redis", "test_a_failover",
+                "test_spool_tools", "test_systemd", "test_security"],
     "thread": ["test_concurrent", "Reload", "test_hostile.Tls"],
 }
 

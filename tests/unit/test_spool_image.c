@@ -436,6 +436,44 @@ start_refuses_what_is_cut_off(void **state)
 	spill_file(m->path, m->mdb.data, m->mdb.len);
 }
 
+static uint64_t
+number_at(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* LMDB would take that page for the next commit, and write over the tree. */
+static void
+start_refuses_a_used_page_in_the_free_list(void **state)
+{
+	struct mail *m = *state;
+	struct spool_ops ops = world_ops(&m->w);
+	struct err err = { .text = "" };
+	char *bytes = xmemdup(m->mdb.data, m->mdb.len);
+	/* Heads: the roots at 80 and 128, the number at 144. */
+	const char *head = bytes +
+	    (number_at(bytes + 144) < number_at(bytes + 4096 + 144)) * 4096;
+	uint64_t used = number_at(head + 128);
+	char *page = bytes + number_at(head + 80) * 4096;
+	uint16_t at;
+
+	assert_int_equal(page[10], 2); /* a leaf: the list is short */
+	memcpy(&at, page + 16, sizeof(at));
+	/* The node's header, its key, the count. */
+	memcpy(page + at + 8 + 8 + 8, &used, sizeof(used));
+	spill_file(m->path, bytes, m->mdb.len);
+	m->w.spool = spool_open(&m->w.conf, &ops, &err);
+	assert_non_null(m->w.spool);
+	assert_int_equal(spool_scan(m->w.spool, &err), -1);
+	assert_non_null(strstr(err.text, "in the list of free pages"));
+	world_stop(&m->w);
+	free(bytes);
+	spill_file(m->path, m->mdb.data, m->mdb.len);
+}
+
 /* ---- rebuilding ---- */
 
 static void
@@ -491,6 +529,7 @@ main(void)
 		cmocka_unit_test(damaged_contents_are_told),
 		cmocka_unit_test(start_with_damage_keeps_contents),
 		cmocka_unit_test(start_refuses_what_is_cut_off),
+		cmocka_unit_test(start_refuses_a_used_page_in_the_free_list),
 		cmocka_unit_test(rebuilt_spool_has_all_that_is_whole),
 	};
 
