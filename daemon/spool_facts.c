@@ -82,7 +82,7 @@ spool_facts_each(struct spool *spool,
 		mdb_txn_abort(txn);
 	}
 	if (rc != 0)
-		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	return 0;
 }
 
@@ -121,6 +121,6 @@ spool_facts_read(struct spool_reader *r, const void *from, size_t from_len,
 	rc = walk_from(r->txn, st->fact, &key, each, arg);
 	store_read_end(r);
 	if (rc != 0)
-		return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	return 0;
 }

@@ -109,8 +109,7 @@ store_migrate(struct store *st, MDB_txn *txn, struct err *err_out)
 	if (rc == 0 && from < SCHEMA_VERSION)
 		rc = meta_put(st, txn, "schema", SCHEMA_VERSION);
 	if (rc != 0)
-		return err_set(err_out, "%s: schema %llu: %s", st->path,
-		    (unsigned long long)from, mdb_strerror(rc));
+		return store_err(err_out, st->path, rc);
 	if (from > 0 && from < SCHEMA_VERSION)
 		log_info("spool_migrated", LOG_INT("from", from),
 		    LOG_INT("to", SCHEMA_VERSION));

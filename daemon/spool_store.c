@@ -48,7 +48,8 @@ store_err(struct err *err_out, const char *path, int rc)
 {
 	bool is_damage = rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND ||
 	    rc == MDB_INVALID || rc == MDB_VERSION_MISMATCH ||
-	    rc == MDB_INCOMPATIBLE || rc == MDB_CURSOR_FULL || rc == EINVAL;
+	    rc == MDB_INCOMPATIBLE || rc == MDB_CURSOR_FULL || rc == EINVAL ||
+	    rc == MDB_BAD_TXN; /* what came before was such an error */
 
 	if (!is_damage)
 		return err_set(err_out, "%s: %s", path, mdb_strerror(rc));
@@ -449,7 +450,7 @@ store_read_begin(struct spool_reader *r, struct err *err_out)
 	if (rc == 0)
 		return 0;
 	pthread_rwlock_unlock(&st->lock);
-	return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	return store_err(err_out, st->path, rc);
 }
 
 void

@@ -191,7 +191,7 @@ probe(struct spool *spool, struct err *err_out)
 	}
 failed:
 	st->id_ceiling = 0;
-	return err_set(err_out, "%s: %s", st->path, mdb_strerror(rc));
+	return store_err(err_out, st->path, rc);
 }
 
 /* What a failed commit settled after all. */
