@@ -216,6 +216,7 @@ offer(struct cluster *c, struct lesson *l)
 {
 	struct offer *o = xcalloc(1, sizeof(*o));
 	struct cluster_args args = { .n = 0 };
+	char channel[REDIS_LINK_CHANNEL_SIZE];
 	struct redis_bytes keys[] = { { c->key_lessons,
 	    strlen(c->key_lessons) } };
 
@@ -230,7 +231,8 @@ offer(struct cluster *c, struct lesson *l)
 	cluster_arg_int(&args, c->clock_offset_us);
 	cluster_arg_str(&args, l->value != NULL ? "1" : "0");
 	cluster_arg_str(&args, l->value != NULL ? l->value : "");
-	cluster_arg_str(&args, c->key_lessons);
+	redis_link_channel(c->link, c->key_lessons, channel);
+	cluster_arg_str(&args, channel);
 	redis_link_call(c->link, c->lesson, keys, 1, args.v, args.n, 0,
 	    on_offered, o);
 }

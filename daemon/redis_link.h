@@ -114,8 +114,15 @@ void redis_link_command(struct redis_link *l, const struct redis_bytes *argv,
 void redis_link_publish(struct redis_link *l, const char *channel,
     struct redis_bytes payload);
 
-/* The name is taken as it is; holds until the link's end. */
+/* Holds until the link's end. What is published in another database of the
+ * same server isn't heard, though Redis' channels are of no database: on the
+ * way they are called by it, too (see redis_link_channel()). */
 void redis_link_subscribe(struct redis_link *l, const char *channel);
+/* What a script publishes to, so that those who subscribed to `channel` in
+ * this database hear it. */
+#define REDIS_LINK_CHANNEL_SIZE 160
+void redis_link_channel(const struct redis_link *l, const char *channel,
+    char out[REDIS_LINK_CHANNEL_SIZE]);
 
 enum redis_state {
 	REDIS_CONNECTING,

@@ -258,9 +258,11 @@ void
 redis_link_publish(struct redis_link *l, const char *channel,
     struct redis_bytes payload)
 {
-	const struct redis_bytes argv[] = { { "PUBLISH", 7 },
-		{ channel, strlen(channel) }, payload };
+	char name[REDIS_LINK_CHANNEL_SIZE];
+	struct redis_bytes argv[] = { { "PUBLISH", 7 }, { name, 0 }, payload };
 
+	redis_link_channel(l, channel, name);
+	argv[1].len = strlen(name);
 	send_ours(l, argv, 3);
 }
 

@@ -29,11 +29,25 @@ fail(struct redis_link *l, const char *why, bool is_wrong)
 	    clock_mono_us() + redis_link_backoff_us(l, s->n_tries++, is_wrong);
 }
 
+void
+redis_link_channel(const struct redis_link *l, const char *channel,
+    char out[REDIS_LINK_CHANNEL_SIZE])
+{
+	if (l->url.database == 0)
+		snprintf(out, REDIS_LINK_CHANNEL_SIZE, "%s", channel);
+	else
+		snprintf(out, REDIS_LINK_CHANNEL_SIZE, "%s@%u", channel,
+		    l->url.database);
+}
+
 static void
 subscribe(struct redis_link *l, const struct redis_channel *channel)
 {
+	char name[REDIS_LINK_CHANNEL_SIZE];
+
+	redis_link_channel(l, channel->name, name);
 	redis_conn_say(l->listener.conn,
-	    (const char *const[]){ "SUBSCRIBE", channel->name, NULL });
+	    (const char *const[]){ "SUBSCRIBE", name, NULL });
 }
 
 static void
@@ -46,7 +60,11 @@ static void
 on_published(struct redis_bytes channel, struct redis_bytes payload, void *arg)
 {
 	struct redis_link *l = arg;
+	const char *at =
+	    l->url.database != 0 ? memrchr(channel.v, '@', channel.len) : NULL;
 
+	if (at != NULL)
+		channel.len = (size_t)(at - channel.v);
 	l->handlers.on_message(channel, payload, l->arg);
 }
 

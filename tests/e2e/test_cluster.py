@@ -256,6 +256,28 @@ class Faults(unittest.TestCase):
             for f in self.relays:
                 self.assertEqual(f.events("deferred") + f.events("bounced"), [])
 
+    def test_two_databases_are_two_clusters(self):
+        """What one is told the other doesn't hear, though channels are of no
+        database."""
+        with RedisServer() as r:
+            self.start(r.url(), n=1)
+            other = Cluster(1, r.url(db=1), configuration(self.counter, RATE), "lease: 500ms")
+            self.addCleanup(other.close)
+            third = Cluster(1, r.url(db=1), configuration(self.counter, RATE).replace("{name}", "m"), "lease: 500ms")
+            third[0].stop()
+            with open(third[0].config_path) as file:
+                text = file.read()
+            with open(third[0].config_path, "w") as file:
+                file.write(text.replace("name: n1", "name: m1"))
+            third[0].start()
+            self.addCleanup(third.close)
+            wait_until(lambda: other[0].ctl("cluster")["nodes_alive"] == 2, 15, "two in the second")
+            self.assertEqual(self.relays[0].ctl("cluster")["nodes_alive"], 1)
+            third[0].ctl("pause", "route", "ip-a")
+            wait_until(lambda: other[0].ctl("status")["pauses"], 10, "the pause to be heard")
+            time.sleep(1.5)
+            self.assertEqual(self.relays[0].ctl("status")["pauses"], [])
+
     def test_a_start_without_redis(self):
         with RedisServer(start=False) as r:
             self.start(r.url())

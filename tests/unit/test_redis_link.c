@@ -681,9 +681,13 @@ messages(void **state)
 	redis_link_subscribe(w.link, "lanes");
 	RUN_UNTIL(&w, w.n_subscribed == 1);
 	assert_int_equal(w.n_up, 1);
-	fake_redis_publish(&w.redis, "lanes", "17");
+	fake_redis_publish(&w.redis, "lanes@2", "17");
 	RUN_UNTIL(&w, w.n_messages == 1);
 	assert_string_equal(w.message, "lanes=17");
+	/* Channels are of no database, but these are. */
+	assert_non_null(strstr(w.redis.log.data, "SUBSCRIBE lanes@2\n"));
+	redis_link_publish(w.link, "lanes", (struct redis_bytes){ "18", 2 });
+	RUN_UNTIL(&w, strstr(w.redis.log.data, "PUBLISH lanes@2 18\n") != NULL);
 	redis_link_subscribe(w.link, "nodes"); /* one more */
 	RUN_UNTIL(&w, w.n_subscribed == 2);
 	/* Its connection alone is lost: calls go on, it comes back. */
@@ -692,7 +696,7 @@ messages(void **state)
 			fake_hang_up(&w.redis.conns[i]);
 	RUN_UNTIL(&w, w.n_subscribed == 3);
 	assert_int_equal(w.n_down, 0);
-	fake_redis_publish(&w.redis, "nodes", "");
+	fake_redis_publish(&w.redis, "nodes@2", "");
 	RUN_UNTIL(&w, w.n_messages == 2);
 	assert_string_equal(w.message, "nodes=");
 	world_fini(&w);
