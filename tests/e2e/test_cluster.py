@@ -362,7 +362,8 @@ class Faults(unittest.TestCase):
             elapsed = time.monotonic() - start
             calls = (r.calls().get("evalsha", 0) - before) / elapsed / len(self.relays.nodes)
             sent = (sum(self.relays.delivered()) - n) / elapsed
-            self.assertGreater(sent, 200)
+            # Much of it has left while the rest was submitted.
+            self.assertGreater(sent, 50)
             self.assertLessEqual(calls, 2 * 1.2 + 1)
             # When it was told shifts a few on a slow machine.
             self.assertLessEqual(most_in(sent_times(self.relays), 1), 300 * 1.05)
