@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <sched.h>
 
 #include "tests/unit/spool_fixture.h"
 
@@ -63,8 +64,7 @@ begin(struct world *w)
 	spool_io.commit = commit_gated;
 	gate.slow_us = 0;
 	world_start(w);
-	/* Whatever the disk was like before. */
-	w->spool->last_commit_us = 0;
+	wait_idle(w);
 }
 
 static void
@@ -73,6 +73,22 @@ end(struct world *w)
 	spool_test_company_us = 0;
 	world_fini(w);
 	spool_io.commit = mdb_txn_commit;
+}
+
+/* Answers come before the role is given back; and the disk was quick. */
+static void
+wait_idle(struct world *w)
+{
+	bool is_writing = true;
+
+	while (is_writing) {
+		pthread_mutex_lock(&w->spool->queue.lock);
+		is_writing = w->spool->queue.is_writing;
+		if (!is_writing)
+			w->spool->last_commit_us = 0;
+		pthread_mutex_unlock(&w->spool->queue.lock);
+		sched_yield();
+	}
 }
 
 static struct spool_request *
@@ -119,6 +135,7 @@ submitter_that_is_alone_writes(void **state)
 	/* And the thread still does when it is asked. */
 	submit_simple(&w, 2, 100);
 	assert_false(pthread_equal(gate.thread, pthread_self()));
+	wait_idle(&w);
 	spool_write(w.spool, submission(&w, 100));
 	assert_true(pthread_equal(gate.thread, pthread_self()));
 	end(&w);
