@@ -57,6 +57,22 @@ gate_wait_inside(void)
 	pthread_mutex_unlock(&gate.lock);
 }
 
+/* Answers come before the role is given back; and the disk was quick. */
+static void
+wait_idle(struct world *w)
+{
+	bool is_writing = true;
+
+	while (is_writing) {
+		pthread_mutex_lock(&w->spool->queue.lock);
+		is_writing = w->spool->queue.is_writing;
+		if (!is_writing)
+			w->spool->last_commit_us = 0;
+		pthread_mutex_unlock(&w->spool->queue.lock);
+		sched_yield();
+	}
+}
+
 static void
 begin(struct world *w)
 {
@@ -73,22 +89,6 @@ end(struct world *w)
 	spool_test_company_us = 0;
 	world_fini(w);
 	spool_io.commit = mdb_txn_commit;
-}
-
-/* Answers come before the role is given back; and the disk was quick. */
-static void
-wait_idle(struct world *w)
-{
-	bool is_writing = true;
-
-	while (is_writing) {
-		pthread_mutex_lock(&w->spool->queue.lock);
-		is_writing = w->spool->queue.is_writing;
-		if (!is_writing)
-			w->spool->last_commit_us = 0;
-		pthread_mutex_unlock(&w->spool->queue.lock);
-		sched_yield();
-	}
 }
 
 static struct spool_request *
