@@ -103,7 +103,8 @@ is_over_limit(struct acceptor *a, int fd)
 		    LOG_STR("effect", "new clients are told to come back"),
 		    LOG_STR("hint", "raise LimitNOFILE"));
 	}
-	refuse(fd, a->worker->rt->conf->daemon.hostname, PEER_TOO_MANY_SESSIONS);
+	refuse(fd, a->worker->rt->conf->daemon.hostname,
+	    PEER_TOO_MANY_SESSIONS);
 	return true;
 }
 

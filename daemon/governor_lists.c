@@ -17,8 +17,8 @@
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
 #include "daemon/governor_private.h"
-#include "sink/resolver.h"
 #include "sink/dnsbl.h"
+#include "sink/resolver.h"
 
 #define SEC	      INT64_C(1000000)
 #define FIRST_LOOK_US (SEC / 2)

@@ -78,8 +78,7 @@ judge_day(struct warmup *w, int64_t utc_us)
 	attempted = row->facts[LEDGER_ATTEMPTED];
 	/* Others sent of the same volume; their health is theirs to judge. */
 	if (w->others != NULL)
-		attempted +=
-		    ledger_get(w->others, w->st.day, LEDGER_CHARGED);
+		attempted += ledger_get(w->others, w->st.day, LEDGER_CHARGED);
 	if (warmup_is_unhealthy(w, row, why, sizeof(why))) {
 		if (w->st.is_held)
 			keep(w, &c, why);

@@ -46,7 +46,7 @@ struct stream {
 	bool has_eof;
 	bool has_told_eof;
 	bool is_draining; /* `writable` waits until out is empty */
-	bool is_full; /* out was over the low-water mark */
+	bool is_full;	  /* out was over the low-water mark */
 	char error[160];
 };
 
