@@ -201,18 +201,9 @@ void
 doctor_check_logs(struct doctor *d, const json_t *status)
 {
 	const struct conf_feedback *f = &d->conf->feedback;
-	const struct {
-		const struct conf_mta_log *v;
-		size_t n;
-		enum mta_log_format format;
-	} lists[] = {
-		{ f->postfix_logs, f->n_postfix_logs, MTA_LOG_POSTFIX },
-		{ f->exim_logs, f->n_exim_logs, MTA_LOG_EXIM },
-		{ f->opensmtpd_logs, f->n_opensmtpd_logs, MTA_LOG_OPENSMTPD },
-		{ f->pattern_logs, f->n_pattern_logs, MTA_LOG_PATTERN },
-	};
+	const struct conf_mta_log *log;
+	enum mta_log_format format;
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		for (size_t j = 0; j < lists[i].n; j++)
-			check_log(d, status, lists[i].format, &lists[i].v[j]);
+	for (size_t i = 0; (log = log_configured(f, i, &format)) != NULL; i++)
+		check_log(d, status, format, log);
 }

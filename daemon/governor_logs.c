@@ -449,22 +449,12 @@ static int
 open_all(struct governor *g, struct err *err_out)
 {
 	const struct conf_feedback *f = &g->rt->conf->feedback;
-	const struct {
-		const struct conf_mta_log *v;
-		size_t n;
-		enum mta_log_format format;
-	} lists[] = {
-		{ f->postfix_logs, f->n_postfix_logs, MTA_LOG_POSTFIX },
-		{ f->exim_logs, f->n_exim_logs, MTA_LOG_EXIM },
-		{ f->opensmtpd_logs, f->n_opensmtpd_logs, MTA_LOG_OPENSMTPD },
-		{ f->pattern_logs, f->n_pattern_logs, MTA_LOG_PATTERN },
-	};
+	const struct conf_mta_log *log;
+	enum mta_log_format format;
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
-		for (size_t j = 0; j < lists[i].n; j++)
-			if (open_log(g, &lists[i].v[j], lists[i].format,
-				err_out) < 0)
-				return -1;
+	for (size_t i = 0; (log = log_configured(f, i, &format)) != NULL; i++)
+		if (open_log(g, log, format, err_out) < 0)
+			return -1;
 	return 0;
 }
 

@@ -290,6 +290,30 @@ run(void *arg)
 
 /* ---- life ---- */
 
+const struct conf_mta_log *
+log_configured(const struct conf_feedback *f, size_t i,
+    enum mta_log_format *format_out)
+{
+	const struct {
+		const struct conf_mta_log *v;
+		size_t n;
+		enum mta_log_format format;
+	} lists[] = {
+		{ f->postfix_logs, f->n_postfix_logs, MTA_LOG_POSTFIX },
+		{ f->exim_logs, f->n_exim_logs, MTA_LOG_EXIM },
+		{ f->opensmtpd_logs, f->n_opensmtpd_logs, MTA_LOG_OPENSMTPD },
+		{ f->pattern_logs, f->n_pattern_logs, MTA_LOG_PATTERN },
+	};
+
+	for (size_t k = 0; k < sizeof(lists) / sizeof(lists[0]); k++) {
+		*format_out = lists[k].format;
+		if (i < lists[k].n)
+			return &lists[k].v[i];
+		i -= lists[k].n;
+	}
+	return NULL;
+}
+
 const char *
 log_format_name(enum mta_log_format format)
 {

@@ -17,9 +17,12 @@ struct log_reader;
 #define LOG_BATCH_BYTES	  65536
 #define LOG_PLACE_TEXT	  600
 
-/* Letter to the governor; free with log_batch_free(). */
 /* As names of logs and keys of the configuration have it: "postfix". */
 const char *log_format_name(enum mta_log_format format);
+/* The i-th log that is configured, of whichever kind; NULL: there are no
+ * more. */
+const struct conf_mta_log *log_configured(const struct conf_feedback *f,
+    size_t i, enum mta_log_format *format_out);
 /* Patterns of the units whose entries of the journal are read; lent. */
 #define LOG_UNITS_MAX 32
 struct log_units {
@@ -29,6 +32,7 @@ struct log_units {
 void log_units_of(const struct conf_mta_log *log, enum mta_log_format format,
     struct log_units *out);
 
+/* Letter to the governor; free with log_batch_free(). */
 struct log_batch {
 	struct letter letter;
 	struct log_reader *reader;

@@ -256,10 +256,32 @@ test_journal(void **state)
 	world_fini(&w);
 }
 
+/* Every log of every kind comes once, and then no more. */
+static void
+configured_logs_come_one_by_one(void **state)
+{
+	struct conf_mta_log postfix[2], pattern[1];
+	struct conf_feedback f = { .postfix_logs = postfix,
+		.n_postfix_logs = 2,
+		.pattern_logs = pattern,
+		.n_pattern_logs = 1 };
+	enum mta_log_format format;
+
+	(void)state;
+	assert_ptr_equal(log_configured(&f, 0, &format), &postfix[0]);
+	assert_int_equal(format, MTA_LOG_POSTFIX);
+	assert_ptr_equal(log_configured(&f, 1, &format), &postfix[1]);
+	assert_int_equal(format, MTA_LOG_POSTFIX);
+	assert_ptr_equal(log_configured(&f, 2, &format), &pattern[0]);
+	assert_int_equal(format, MTA_LOG_PATTERN);
+	assert_null(log_configured(&f, 3, &format));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(configured_logs_come_one_by_one),
 		cmocka_unit_test(test_all_in_order_over_restarts),
 		cmocka_unit_test(test_stopped_in_the_middle),
 		cmocka_unit_test(test_no_file),
