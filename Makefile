@@ -19,7 +19,7 @@ DEFS += -DHAVE_SYSTEMD
 endif
 
 # Targets that need no libraries found.
-ifeq ($(filter deps fmt clean help demo check bench fuzz deb deb-check,$(MAKECMDGOALS)),)
+ifeq ($(filter deps fmt clean help demo check bench fuzz deb deb-check vm-check,$(MAKECMDGOALS)),)
 PKG_MISSING := $(shell for p in $(PKGS); do \
 	$(PKG_CONFIG) --exists $$p 2>/dev/null || printf '%s ' $$p; done)
 ifneq ($(strip $(PKG_MISSING)),)
@@ -57,7 +57,7 @@ obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DEFAULT_GOAL := all
 .PHONY: all deps demo check bench fmt install clean help tests benches man \
-	fuzz fuzzers deb deb-check lint valgrind
+	fuzz fuzzers deb deb-check vm-check lint valgrind
 all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 
 $(B)/flyballd $(B)/flyballctl: $(B)/%: $(B)/obj/daemon/%.o $(daemon_LIBS)
@@ -272,6 +272,12 @@ deb-check: deb
 	lintian --allow-root --fail-on error $(B)/deb/flyball_$(VERSION)_*.deb
 	tests/package.sh $(B)/deb/flyball_$(VERSION)_*.deb
 
+# The same under a real systemd and AppArmor, in an emulated machine; as root.
+vm-check: deb
+	@contrib/deps.sh vm
+	@$(MAKE) --no-print-directory all
+	tests/vm/run.sh $(B)/deb/flyball_$(VERSION)_*.deb $(B)/flyball-provider
+
 man: $(B)/man/flyballctl.1 $(B)/man/flyball.yaml.5
 $(B)/man/flyballctl.1: $(B)/flyballctl
 	@mkdir -p $(@D)
@@ -292,7 +298,8 @@ help:
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make lint     clang-tidy and cppcheck; make valgrind: tests under memcheck'
 	@echo 'make deb      a Debian package, in $(B)/deb/; make deb-check, as root,'
-	@echo '              installs, upgrades and purges it in a Debian of its own'
+	@echo '              installs, upgrades and purges it in a Debian of its own;'
+	@echo '              make vm-check runs it under systemd and AppArmor in a VM'
 	@echo 'make fmt      clang-format; make clean'
 	@echo 'SAN=address,undefined or SAN=thread with B=DIR: sanitized builds'
 

@@ -4,8 +4,8 @@
 # and the demonstration, `deps.sh all` for the tests' peers too, `deps.sh bench`
 # for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
 # `deps.sh cluster` for that of several relays, `deps.sh fuzz` for libFuzzer,
-# `deps.sh deb` for the Debian package, `deps.sh lint` for what looks at the
-# code. Does nothing where nothing is missing; uses sudo where it isn't root.
+# `deps.sh deb` for the Debian package, `deps.sh vm` for its trial in a machine,
+# `deps.sh lint` for what looks at the code. Does nothing where nothing is missing; uses sudo where it isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -32,6 +32,8 @@ rivals="dovecot-core"
 
 packaging="debhelper dh-apparmor dpkg-dev fakeroot lintian debootstrap iproute2"
 
+emulator="qemu-system-x86 debootstrap e2fsprogs"
+
 linters="clang-tidy cppcheck valgrind"
 
 fuzzer="clang libclang-rt-14-dev"
@@ -39,6 +41,7 @@ fuzzer="clang libclang-rt-14-dev"
 wanted=$build
 case ${1:-all} in
 build | mta | deb) unpacked= ;;
+vm) unpacked= wanted="$build $emulator" ;;
 cluster) unpacked= wanted="$build redis-tools" ;;
 *) wanted="$build $peers $libraries" ;;
 esac
