@@ -56,7 +56,7 @@ daemon_LIBS := $(B)/libdaemon.a $(sink_LIBS)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo check bench fmt install clean help tests benches man \
+.PHONY: all deps demo check check_all bench fmt install clean help tests benches man \
 	fuzz fuzzers deb deb-check vm-check lint valgrind
 all: $(B)/flyballd $(B)/flyballctl $(B)/flyball-provider
 
@@ -177,7 +177,8 @@ demo:
 
 # The unit tests run a second time with ASan and UBSan, and so do the end-to-end
 # tests of what strangers reach; those of several things at once also with
-# TSan. `make check ONLY=e2e`, `make check T="test_bucket"` select.
+# TSan; a few run under valgrind, and lint looks at the code. `make check
+# ONLY=e2e`, `make check T="test_bucket"` select.
 SANB := $(B)/san
 TSANB := $(B)/tsan
 FUZZB := $(B)/fuzz
@@ -188,6 +189,9 @@ HAVE_LIBFUZZER = $(wildcard $(shell clang -print-file-name=lib/linux/libclang_rt
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 check:
 	@contrib/deps.sh all
+	@$(MAKE) --no-print-directory check_all
+# With what was installed by then.
+check_all:
 	@$(MAKE) $(PARALLEL) --no-print-directory all tests
 	@$(MAKE) $(PARALLEL) --no-print-directory all tests fuzzers B=$(SANB) \
 		SAN=address,undefined
@@ -195,7 +199,7 @@ check:
 	$(if $(HAVE_LIBFUZZER),@$(FUZZ_MAKE))
 	@python3 tests/run.py --build $(B) --sanitized $(SANB) \
 		--thread $(TSANB) $(if $(HAVE_LIBFUZZER),--fuzz $(FUZZB)) \
-		$(if $(ONLY),--only $(ONLY)) $(T)
+		$(if $(ONLY),--only $(ONLY),--make valgrind lint --) $(T)
 
 # Each of tests/fuzz for T seconds; `make fuzz T=600 ONLY="reply client"`.
 T_FUZZ := $(or $(T),60)

@@ -5,7 +5,8 @@
 # for the benchmark's, `deps.sh mta` for the demonstration behind Postfix,
 # `deps.sh cluster` for that of several relays, `deps.sh fuzz` for libFuzzer,
 # `deps.sh deb` for the Debian package, `deps.sh vm` for its trial in a machine,
-# `deps.sh lint` for what looks at the code. Does nothing where nothing is missing; uses sudo where it isn't root.
+# `deps.sh lint` for what looks at the code (that's among the tests). Does nothing
+# where nothing is missing; uses sudo where it isn't root.
 set -eu
 
 build="gcc make pkg-config libc6-dev libevent-dev libssl-dev libyaml-dev
@@ -43,12 +44,10 @@ case ${1:-all} in
 build | mta | deb) unpacked= ;;
 vm) unpacked= wanted="$build $emulator" ;;
 cluster) unpacked= wanted="$build redis-tools" ;;
-*) wanted="$build $peers $libraries" ;;
+*) wanted="$build $peers $libraries $linters $fuzzer" ;;
 esac
 [ "${1:-all}" != bench ] || wanted="$wanted $rivals"
-[ "${1:-all}" != lint ] || wanted="$wanted $linters"
 [ "${1:-all}" != deb ] || wanted="$build $packaging"
-[ "${1:-all}" != fuzz ] || wanted="$wanted $fuzzer"
 
 is_installed() {
 	dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null |

@@ -11,8 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 import unittest
+from collections import deque
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -21,6 +24,7 @@ class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.lock = threading.Lock()
 
     def add(self, name, passed, failed, skipped=0):
         self.passed += passed
@@ -28,11 +32,6 @@ class Tally:
         self.skipped += skipped
         if failed:
             self.failures.append(name)
-
-
-def run_script(tally, name, command):
-    p = subprocess.run(command, cwd=ROOT)
-    tally.add(name, int(p.returncode == 0), int(p.returncode != 0))
 
 
 def run_unit(tally, path):
@@ -72,7 +71,7 @@ class Result(unittest.TextTestResult):
         self.n_passed += 1
 
 
-def run_e2e(tally, words, left_out=""):
+def run_e2e(tally, words):
     directory = os.path.join(ROOT, "tests", "e2e")
     sys.path.insert(0, directory)
     suite = unittest.defaultTestLoader.discover(directory, "test_*.py")
@@ -84,8 +83,6 @@ def run_e2e(tally, words, left_out=""):
             else:
                 yield t
     tests = [t for t in flatten(suite) if not words or any(w in t.id() for w in words)]
-    if left_out:
-        tests = [t for t in tests if left_out not in t.id()]
     if not tests:
         return
     runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, resultclass=Result)
@@ -113,30 +110,68 @@ def second_try(result):
     print(f"{second.n_passed} of {len(again)} passed at the second try, and count as failed", flush=True)
 
 
-class Rehearsal:
-    """Ten plan days of 20 s take more than three minutes and next to no work, so
-    they pass beside everything else. Told at the end."""
-    NAME = "test_rehearsal"
+class Job:
+    """A part of the tests in a process of its own; its output is shown when it
+    has ended. Its last line of counts counts, or its exit status where it has
+    none."""
 
-    def __init__(self, build):
+    def __init__(self, name, command, environment=None, niceness=0):
+        self.name, self.command, self.niceness = name, command, niceness
+        self.environment = {**os.environ, **(environment or {})}
+        self.environment.pop("MAKEFLAGS", None)  # not this make's jobs
+        self.process = None
+
+    def start(self):
         self.out = tempfile.TemporaryFile("w+", errors="replace")
-        self.process = subprocess.Popen(
-            [sys.executable, os.path.abspath(__file__), "--build", build, "--only", "e2e", self.NAME],
-            cwd=ROOT, env={**os.environ, "FLYBALL_REHEARSAL_DAY": "20"}, stdout=self.out, stderr=subprocess.STDOUT)
+        self.started = time.monotonic()
+        command = ["nice", "-n", str(self.niceness), *self.command] if self.niceness else self.command
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment,
+                                        stdout=self.out, stderr=subprocess.STDOUT, start_new_session=True)
 
     def finish(self, tally):
         self.process.wait()
+        self.seconds = time.monotonic() - self.started
         self.out.seek(0)
         out = self.out.read()
-        print(out, end="", flush=True)
-        counts = re.findall(r"^(\d+) passed, (\d+) failed", out, re.M)
-        passed, failed = (int(n) for n in counts[-1]) if counts else (0, 1)
-        tally.add(self.NAME, passed, max(failed, int(self.process.returncode != 0)))
+        self.out.close()
+        counts = re.findall(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", out, re.M)
+        died = int(self.process.returncode != 0)
+        passed, failed, skipped = (int(n or 0) for n in counts[-1]) if counts else (1 - died, died, 0)
+        with tally.lock:
+            print(f"---- {self.name} ({self.seconds:.0f} s)\n{out}", end="", flush=True)
+            tally.add(self.name, passed, max(failed, died), skipped)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)  # its daemons end with it
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)  # its daemons end with it
             self.process.wait()
+
+
+class Lane(threading.Thread):
+    """Works off a list of jobs that it may share with others."""
+
+    def __init__(self, tally, jobs):
+        super().__init__()
+        self.tally, self.jobs, self.job, self.is_stopped = tally, jobs, None, False
+        self.start()
+
+    def run(self):
+        while not self.is_stopped:
+            try:
+                self.job = self.jobs.popleft()
+            except IndexError:
+                return
+            try:
+                self.job.start()
+                self.job.finish(self.tally)
+            except Exception:
+                traceback.print_exc()
+                self.tally.add(self.job.name, 0, 1)
+
+    def stop(self):
+        self.is_stopped = True
+        if self.job:
+            self.job.stop()
 
 
 # What is run again against a daemon with sanitizers: what strangers reach, and
@@ -148,20 +183,13 @@ SANITIZED_E2E = {
 }
 
 
-def run_sanitized_e2e(tally, build, kind):
-    """In a process of its own, as the daemon's place is the harness's constant."""
-    environment = {**os.environ, "FLYBALL_SANITIZED": kind, "FLYBALL_TEST_PATIENCE": "5"}
-    p = subprocess.Popen(
-        [sys.executable, os.path.abspath(__file__), "--build", build, "--only", "e2e", *SANITIZED_E2E[kind]],
-        cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    out = ""
-    for line in p.stdout:
-        out += line
-        print(line, end="", flush=True)
-    p.wait()
-    counts = re.findall(r"^(\d+) passed, (\d+) failed", out, re.M)
-    passed, failed = (int(n) for n in counts[-1]) if counts else (0, 1)
-    tally.add(f"e2e, {kind}", passed, max(failed, int(p.returncode != 0)))
+# Ten plan days of 20 s take more than three minutes and next to no work.
+LONG = "test_rehearsal"
+
+
+def part(build, only, *words):
+    """The command that runs just that."""
+    return [sys.executable, os.path.abspath(__file__), "--part", "--build", build, "--only", only, *words]
 
 
 def run_corpora(tally, build):
@@ -176,23 +204,83 @@ def run_corpora(tally, build):
         tally.add(name, int(p.returncode == 0), int(p.returncode != 0))
 
 
+def e2e_jobs(args):
+    """One for each file, the long ones first."""
+    files = glob.glob(os.path.join(ROOT, "tests", "e2e", "test_*.py"))
+    names = [os.path.basename(f)[:-3] for f in sorted(files, key=os.path.getsize, reverse=True)]
+    jobs = []
+    # The daemon's place is the harness's constant, so these are told by it.
+    for build, kind in ((args.sanitized, "address"), (args.thread, "thread")):
+        if build:
+            jobs.append(Job(f"e2e, {kind}", part(build, "e2e", *SANITIZED_E2E[kind]),
+                            {"FLYBALL_SANITIZED": kind, "FLYBALL_TEST_PATIENCE": "5"}))
+    return jobs + [Job(n, part(args.build, "e2e", n + ".")) for n in names if n != LONG]
+
+
+def unit_jobs(args):
+    yield Job("unit", part(args.build, "unit"))
+    if args.sanitized:
+        yield Job("unit, sanitized", part(args.sanitized, "unit"))
+        yield Job("corpora", part(args.sanitized, "corpora"))
+    if args.fuzz:
+        yield Job("fuzz", [sys.executable, "tests/fuzz/run.py", "--build", args.fuzz, "--seconds", "2"])
+
+
+def run_at_once(tally, args):
+    """End-to-end tests mostly wait, so two of them go on at once, and beside
+    them, one after the other and out of their way, what only computes."""
+    e2e, rest, long = deque(), deque(), deque()
+    if args.only in (None, "e2e"):
+        e2e.extend(e2e_jobs(args))
+        long.append(Job(LONG, part(args.build, "e2e", LONG), {"FLYBALL_REHEARSAL_DAY": "20"}))
+    if args.only in (None, "scripts"):
+        rest.append(Job("layers", ["tests/layers.sh"]))
+        rest.append(Job("docs", [sys.executable, "tests/docs.py"]))
+    if args.only in (None, "unit"):
+        rest.extend(unit_jobs(args))
+    for target in args.make:
+        rest.append(Job(target, ["make", "--no-print-directory", target, f"B={args.build}"]))
+    for job in rest:
+        job.niceness = 10
+    lanes = [Lane(tally, jobs) for jobs in (long, e2e, e2e, rest)]
+    try:
+        for lane in lanes:
+            lane.join()
+    finally:
+        for lane in lanes:
+            lane.stop()
+
+
+def run_part(tally, args):
+    if args.only in (None, "unit"):
+        builds = [b for b in (args.build, args.sanitized) if b]
+        for path in [p for b in builds for p in sorted(glob.glob(os.path.join(b, "test_*")))]:
+            if os.access(path, os.X_OK) and (not args.words or any(w in path for w in args.words)):
+                run_unit(tally, path)
+    if args.only == "corpora":
+        run_corpora(tally, args.build)
+    if args.only in (None, "e2e"):
+        run_e2e(tally, args.words)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build")
     parser.add_argument("--sanitized", help="a second build of the unit tests, with sanitizers")
     parser.add_argument("--thread", help="a third one of the daemon, with ThreadSanitizer")
     parser.add_argument("--fuzz", help="fuzz targets with libFuzzer, for two seconds each")
-    parser.add_argument("--only", choices=["unit", "e2e", "scripts"])
+    parser.add_argument("--make", nargs="*", default=[], help="targets that are tests, too")
+    parser.add_argument("--part", action="store_true", help="one after the other, in this process")
+    parser.add_argument("--only", choices=["unit", "e2e", "scripts", "corpora"])
     parser.add_argument("words", nargs="*")
     args = parser.parse_args()
     os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tally = Tally()
-    rehearsal = Rehearsal(args.build) if args.only in (None, "e2e") and not args.words else None
-    try:
-        run_all(tally, args, rehearsal)
-    finally:
-        if rehearsal:
-            rehearsal.stop()
+    if args.part or args.words:
+        run_part(tally, args)
+    else:
+        run_at_once(tally, args)
     if tally.failures:
         print("failed:", ", ".join(tally.failures))
     print(f"{tally.passed} passed, {tally.failed} failed"
@@ -200,29 +288,5 @@ def main():
     return 1 if tally.failed or tally.passed == 0 else 0
 
 
-def run_all(tally, args, rehearsal):
-    if args.only in (None, "scripts") and not args.words:
-        run_script(tally, "layers", ["tests/layers.sh"])
-        run_script(tally, "docs", [sys.executable, "tests/docs.py"])
-    if args.only in (None, "unit"):
-        paths = sorted(glob.glob(os.path.join(args.build, "test_*")))
-        if args.sanitized:
-            paths += sorted(glob.glob(os.path.join(args.sanitized, "test_*")))
-        for path in paths:
-            if os.access(path, os.X_OK) and (not args.words or any(w in path for w in args.words)):
-                run_unit(tally, path)
-    if args.sanitized and args.only in (None, "unit") and not args.words:
-        run_corpora(tally, args.sanitized)
-    if args.fuzz and args.only in (None, "unit") and not args.words:
-        run_script(tally, "fuzz", [sys.executable, "tests/fuzz/run.py", "--build", args.fuzz, "--seconds", "2"])
-    if args.only in (None, "e2e"):
-        run_e2e(tally, args.words, Rehearsal.NAME if rehearsal else "")
-    if args.only in (None, "e2e") and not args.words:
-        for build, kind in ((args.sanitized, "address"), (args.thread, "thread")):
-            if build:
-                run_sanitized_e2e(tally, build, kind)
-    if rehearsal:
-        rehearsal.finish(tally)
-
-
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
