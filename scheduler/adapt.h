@@ -58,16 +58,17 @@ struct adapt {
 	int64_t burst; /* nano-recipients that fit above the limit */
 	int64_t from;  /* `failed` when the probe began, at above_us */
 	int64_t above_us;
-	int64_t n_above;     /* accepted since above_us */
-	int64_t cut_us;	     /* of the last decrease */
-	int64_t n_since;     /* accepted since */
-	int64_t bad;	     /* the rate that was refused then */
-	int64_t accepted_us; /* the last one */
-	int64_t gap_us;	     /* the shortest between two that was accepted */
-	int64_t bad_gap_us;  /* a slow lane's search: it lies above that, */
-	int64_t good_gap_us; /* and not above this; 0: not known */
-	unsigned n_bad_gaps;
-	bool is_free; /* more was accepted than any burst explains */
+	int64_t n_above;	/* accepted since above_us */
+	int64_t cut_us;		/* of the last decrease */
+	int64_t n_since;	/* accepted since */
+	int64_t bad;		/* the rate that was refused then */
+	int64_t accepted_us;	/* the last one */
+	int64_t gap_us;		/* the shortest between two that was accepted */
+	int64_t bad_gap_us;	/* a slow lane's search: it lies above that, */
+	int64_t good_gap_us;	/* and not above this; 0: not known */
+	int64_t widen_permille; /* of bad_gap_us: the next try */
+	unsigned n_in_row;	/* accepted since the last refusal */
+	bool is_free;		/* more was accepted than any burst explains */
 
 	/* The window of one decision: answers to what had left before it. */
 	uint32_t epoch;

@@ -16,6 +16,7 @@ struct evidence {
 	int64_t sent_busy; /* the same, without the time before it was busy */
 	bool is_enough;	   /* for a rate to be read from it */
 	bool is_rough;	   /* it wasn't busy for long */
+	bool is_slow;	   /* too few answers in a hold */
 };
 
 /* Fast lanes by the last span; slow ones by many spans, and then only when the
@@ -32,6 +33,7 @@ look_back(const struct adapt *a, int64_t now_us)
 		struct meter_sum all = meter_long(&a->meter, now_us);
 		int64_t n = all.n_good + all.n_bad;
 
+		seen.is_slow = true;
 		is_enough =
 		    n >= SAMPLE && all.n_bad * 1000 > n * TOLERATED_PERMILLE;
 		if (is_enough)
@@ -86,11 +88,12 @@ refine(struct adapt *a, int64_t now_us)
 	return true;
 }
 
-/* Refused as far apart as was well before. */
+/* Refused as far apart as was well before, many times. */
 static bool
 is_chance(const struct adapt *a, int64_t now_us)
 {
-	return a->gap_us > 0 && now_us - a->accepted_us >= a->gap_us / 10 * 9;
+	return a->n_in_row >= SAMPLE && a->gap_us > 0 &&
+	    now_us - a->accepted_us >= a->gap_us / 10 * 9;
 }
 
 /* What it comes to: at which rate that was sent, and what was accepted of it. */
@@ -98,6 +101,7 @@ struct judgement {
 	int64_t base, accepted;
 	bool is_rough; /* read from a first burst */
 	bool is_guess; /* not measured at all */
+	bool is_slow;  /* can't be, by counting */
 };
 
 static struct judgement
@@ -139,6 +143,7 @@ judge(const struct adapt *a, int64_t now_us)
 			j.base = seen.sent_busy;
 	}
 	j.is_rough = seen.is_rough;
+	j.is_slow = seen.is_slow;
 	/* The quick refusals are in, the slow acceptances aren't: it can't be
 	 * measured yet. And no single decision is trusted with everything. */
 	if (a->window.is_open)
@@ -169,13 +174,14 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 
 	a->n_known = KNOWN;
 	a->bad = j.base;
-	if (n_in_flight == 0 &&
-	    (j.is_guess || (adapt_is_searching(a) && !was_probing)) &&
-	    adapt_search_refused(a, j.base, now_us)) {
+	if (n_in_flight == 0 && j.is_slow && !was_probing &&
+	    !is_chance(a, now_us) && adapt_search_refused(a, j.base, now_us)) {
+		a->n_in_row = 0;
 		a->window.is_open = false;
 		begin_anew(a, now_us);
 		return true;
 	}
+	a->n_in_row = 0;
 	a->bad_gap_us = a->good_gap_us = 0;
 	a->window.is_open = n_in_flight > 0;
 	a->window.base = j.base;
@@ -268,6 +274,7 @@ adapt_accepted(struct adapt *a, uint32_t epoch, uint32_t n, int64_t now_us)
 	if (a->state == ADAPT_PROBING)
 		a->n_above += n;
 	a->n_since += n;
+	a->n_in_row++;
 	if (a->n_known < KNOWN)
 		a->n_known++;
 	gap_us = now_us - a->accepted_us;

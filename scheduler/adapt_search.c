@@ -4,22 +4,28 @@
  * counting: one in five seconds, one in ten minutes. adapt_decide.c calls it;
  * the law is told in adapt.c.
  *
- * Each answer is a large part of the evidence there will be, so each try has
- * to halve what isn't known. A refusal says that the last accepted one isn't
- * long enough ago; an acceptance, that it is. Until one is accepted the gap
- * grows quickly; then it is looked for between the two, from above, as a refusal
- * costs more than a little patience; and when they are near enough to each other
- * the longer one is kept.
+ * Each answer is a large part of the evidence there will be, and a refusal
+ * costs as much as a message that isn't sent. So few tries: a refusal says that
+ * the last accepted one isn't long enough ago; an acceptance, that it is. Until
+ * one is accepted the gap grows quickly; then it is looked for between the two,
+ * in small steps from above; and when they are near enough to each other the
+ * longer one is kept. The numbers are about those of the best policy (found by
+ * going back from the last message to the first) for a gap of which nothing is
+ * known but its order of magnitude.
+ *
+ * A gap that was good and is refused later was good because of a bucket that
+ * wasn't empty yet. So what is looked for lies little above it.
  *
  * The subtle rule: a gap is counted from the last one accepted, not from the
  * refusal. A refusal costs no token, so the provider's clock goes on.
  */
 #include "scheduler/adapt_private.h"
 
-#define WIDER_FIRST_PERMILLE 4500 /* of the first gap that was too short */
-#define WIDER_PERMILLE	     1600 /* of each further one */
-#define NARROWER_PERMILLE    850  /* of a good one, at the least */
-#define NEAR_PERMILLE	     1250 /* good to bad: near enough */
+#define WIDER_FIRST_PERMILLE 4000 /* of the gap of the configured rate */
+#define WIDER_KNOWN_PERMILLE 1150 /* of one that went well before */
+#define WIDER_PERMILLE	     1500 /* of each further one */
+#define NARROWER_PERMILLE    900  /* of a good one, at the least */
+#define NEAR_PERMILLE	     1150 /* good to bad: near enough */
 
 int64_t
 adapt_between(int64_t a, int64_t b)
@@ -41,13 +47,15 @@ adapt_between(int64_t a, int64_t b)
 static int64_t
 next_gap(const struct adapt *a)
 {
+	int64_t quarter_us; /* of the way down, on a logarithmic scale */
+
 	if (a->good_gap_us == 0)
-		return part(a->bad_gap_us,
-		    a->n_bad_gaps > 1 ? WIDER_PERMILLE : WIDER_FIRST_PERMILLE);
+		return part(a->bad_gap_us, a->widen_permille);
 	if (a->good_gap_us <= part(a->bad_gap_us, NEAR_PERMILLE))
 		return a->good_gap_us;
-	return most(adapt_between(a->bad_gap_us, a->good_gap_us),
-	    part(a->good_gap_us, NARROWER_PERMILLE));
+	quarter_us = adapt_between(adapt_between(a->bad_gap_us, a->good_gap_us),
+	    a->good_gap_us);
+	return most(quarter_us, part(a->good_gap_us, NARROWER_PERMILLE));
 }
 
 /* Never longer than the floor lets it wait. */
@@ -87,9 +95,14 @@ adapt_search_refused(struct adapt *a, int64_t base, int64_t now_us)
 		return false;
 	if (!adapt_is_searching(a)) {
 		a->bad_gap_us = a->good_gap_us = 0;
-		a->n_bad_gaps = 0;
+		a->widen_permille = a->state == ADAPT_OPEN
+		    ? WIDER_FIRST_PERMILLE
+		    : WIDER_KNOWN_PERMILLE;
+	} else if (a->good_gap_us > 0) {
+		a->widen_permille = WIDER_KNOWN_PERMILLE;
+	} else {
+		a->widen_permille = WIDER_PERMILLE;
 	}
-	a->n_bad_gaps++;
 	a->bad_gap_us = most(a->bad_gap_us, gap_us);
 	if (a->good_gap_us <= a->bad_gap_us)
 		a->good_gap_us = 0;

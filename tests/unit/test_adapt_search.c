@@ -15,8 +15,9 @@
 struct lane {
 	struct adapt a;
 	int64_t now_us;
-	int64_t gap_us; /* the provider's, from the last that it took */
-	int64_t taken_us;
+	int64_t gap_us;		     /* the provider's: a token each */
+	int64_t depth;		     /* of its bucket */
+	int64_t level_us, filled_us; /* tokens x gap_us, as of then */
 	int n_accepted, n_refused;
 };
 
@@ -30,8 +31,24 @@ begin(struct lane *l, int64_t hold_us, int64_t ceiling_gap_us, int64_t gap_us)
 		.recover = { .probe_permille = 50, .every_us = hold_us / 2 },
 	};
 
-	*l = (struct lane){ .now_us = 10 * SEC, .gap_us = gap_us };
+	*l = (struct lane){ .now_us = 10 * SEC,
+		.gap_us = gap_us,
+		.depth = 1,
+		.level_us = INT64_MAX / 2 };
 	adapt_init(&l->a, &c, rate_of(1, ceiling_gap_us), l->now_us);
+}
+
+/* Takes a token, if there is one. */
+static bool
+provider_takes(struct lane *l, int64_t now_us)
+{
+	l->level_us =
+	    least(l->level_us + now_us - l->filled_us, l->depth * l->gap_us);
+	l->filled_us = now_us;
+	if (l->level_us < l->gap_us)
+		return false;
+	l->level_us -= l->gap_us;
+	return true;
 }
 
 /* The next one that may leave does, and is answered. */
@@ -54,8 +71,7 @@ send_next(struct lane *l, int64_t ceiling_gap_us, int64_t sent_us)
 	}
 	adapt_sent(&l->a, 1, when_us);
 	l->now_us = when_us + TRIP_US;
-	if (l->taken_us == 0 || when_us - l->taken_us >= l->gap_us) {
-		l->taken_us = when_us;
+	if (provider_takes(l, when_us)) {
 		l->n_accepted++;
 		adapt_accepted(&l->a, adapt_epoch(&l->a), 1, l->now_us);
 	} else {
@@ -75,7 +91,7 @@ the_gap_is_found_in_few_tries(void **state)
 		{ SEC, SEC / 2, 5 * SEC, 4 },
 		{ SEC, 5 * SEC / 3, 5 * SEC, 3 },
 		{ SEC, SEC, 4 * SEC, 3 },
-		{ SEC, SEC / 2, 20 * SEC, 7 },
+		{ SEC, SEC / 2, 20 * SEC, 8 },
 		/* a provider's real times */
 		{ 60 * SEC, 20 * SEC, 300 * SEC, 5 },
 		{ 60 * SEC, 30 * SEC, 95 * SEC, 3 },
@@ -99,6 +115,35 @@ the_gap_is_found_in_few_tries(void **state)
 		assert_in_range(l.n_refused, 1, rows[i].n_refused);
 		assert_in_range(gap_us, rows[i].gap_us * 99 / 100,
 		    rows[i].gap_us * 13 / 10);
+	}
+}
+
+/* The first two are taken at the ceiling's speed, and a gap that is good only
+ * because something was left in the bucket isn't kept to. */
+static void
+a_bucket_of_two_is_no_trap(void **state)
+{
+	static const int64_t gaps_us[] = { 2 * SEC, 3 * SEC, 5 * SEC, 8 * SEC };
+	static const int64_t ceilings[] = { 3, 4, 6, 9 }; /* x the limit */
+
+	(void)state;
+	for (size_t i = 0; i < 16; i++) {
+		int64_t gap_us = gaps_us[i / 4];
+		int64_t fast_us = gap_us / ceilings[i % 4];
+		struct lane l;
+
+		begin(&l, SEC, fast_us, gap_us);
+		l.depth = 2;
+		for (int k = 0; k < 24; k++)
+			send_next(&l, fast_us,
+			    k == 0 ? INT64_MIN / 2 : l.now_us - TRIP_US);
+		if (l.n_refused > 7)
+			print_error("gap %lld, ceiling x %lld: %d refused\n",
+			    (long long)gap_us, (long long)ceilings[i % 4],
+			    l.n_refused);
+		assert_in_range(l.n_refused, 1, 7);
+		assert_in_range(takes_us(adapt_rate(&l.a), RATE_ONE),
+		    gap_us * 95 / 100, gap_us * 14 / 10);
 	}
 }
 
@@ -157,6 +202,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_gap_is_found_in_few_tries),
+		cmocka_unit_test(a_bucket_of_two_is_no_trap),
 		cmocka_unit_test(no_wait_is_longer_than_the_floor),
 		cmocka_unit_test(fast_lanes_are_measured_instead),
 		cmocka_unit_test(the_mean_is_geometric),
