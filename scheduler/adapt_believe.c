@@ -31,6 +31,26 @@ slope_of(const struct adapt *a, int64_t limit, int64_t now_us)
 	    SLOPE_MOST);
 }
 
+/* It went far, so the depth of the bucket matters little: the limit lies
+ * between what went well and what didn't. */
+static int64_t
+probe_went_far(struct adapt *a, int64_t measured, int64_t now_us)
+{
+	int64_t limit = most(a->from, least(measured, a->failed));
+
+	if (a->is_rough || a->rate > part(a->from, VERY_FAR_PERMILLE))
+		limit = most(measured, a->failed);
+	/* But a rough limit was kept below the true one for a while, and the
+	 * bucket filled up: that is in what was measured. */
+	if (a->is_rough)
+		limit = adapt_between(limit, a->from);
+	a->wait_us = WAIT_FIRST * a->conf.recover.every_us;
+	a->is_rough = a->rate > part(limit, ROUGH_PERMILLE);
+	a->slope = 0;
+	a->learned_us = a->is_rough ? 0 : now_us;
+	return limit;
+}
+
 /*
  * What a probe that failed teaches. Above the limit a bucket of unknown depth
  * is emptied first: accepted = limit x time + depth. The depth is the same
@@ -46,18 +66,8 @@ probe_failed(struct adapt *a, int64_t measured, int64_t now_us)
 	int64_t limit = a->from;
 
 	if (a->is_rough ||
-	    (a->is_free && a->rate > part(a->from, FAR_PERMILLE))) {
-		/* It went far: between what went well and what didn't. */
-		a->wait_us = WAIT_FIRST * every_us;
-		limit =
-		    a->rate > part(a->from, VERY_FAR_PERMILLE) || a->is_rough
-		    ? most(measured, a->failed)
-		    : most(a->from, least(measured, a->failed));
-		a->is_rough = a->rate > part(limit, ROUGH_PERMILLE);
-		a->slope = 0;
-		a->learned_us = a->is_rough ? 0 : now_us;
-		return limit;
-	}
+	    (a->is_free && a->rate > part(a->from, FAR_PERMILLE)))
+		return probe_went_far(a, measured, now_us);
 	if (a->burst == 0 || over < a->burst)
 		a->burst = over;
 	else

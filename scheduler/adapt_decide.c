@@ -162,6 +162,7 @@ begin_anew(struct adapt *a, int64_t now_us)
 {
 	a->cut_us = now_us;
 	a->n_since = 0;
+	a->n_in_row = 0;
 	a->window.epoch = ++a->epoch;
 	a->cut_epoch = a->window.is_open ? a->epoch + 1 : a->epoch;
 }
@@ -176,12 +177,10 @@ decide(struct adapt *a, unsigned n_in_flight, int64_t now_us)
 	a->bad = j.base;
 	if (n_in_flight == 0 && j.is_slow && !was_probing &&
 	    !is_chance(a, now_us) && adapt_search_refused(a, j.base, now_us)) {
-		a->n_in_row = 0;
 		a->window.is_open = false;
 		begin_anew(a, now_us);
 		return true;
 	}
-	a->n_in_row = 0;
 	a->bad_gap_us = a->good_gap_us = 0;
 	a->window.is_open = n_in_flight > 0;
 	a->window.base = j.base;

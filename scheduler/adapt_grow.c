@@ -9,6 +9,10 @@
  */
 #include "scheduler/adapt_private.h"
 
+/* What a probe's growth itself grows by, from step to step: */
+#define CAREFUL_PERMILLE 1500 /* while it may be a burst */
+#define FREE_PERMILLE	 1600 /* and then */
+
 /* The lane's rate goes up. True. */
 static bool
 grow_to(struct adapt *a, int64_t rate, int64_t now_us)
@@ -87,9 +91,9 @@ grow(struct adapt *a, int64_t now_us)
 	}
 	rate = part(a->rate, 1000 + a->growth_permille);
 	if (a->is_free || rate < gentle)
-		a->growth_permille = least(a->growth_permille *
-			(a->is_free ? 1750 : 1500) / 1000,
-		    1000);
+		a->growth_permille = least(1000,
+		    part(a->growth_permille,
+			a->is_free ? FREE_PERMILLE : CAREFUL_PERMILLE));
 	else
 		rate = most(a->rate, gentle);
 	if (a->is_free)

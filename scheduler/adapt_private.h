@@ -4,7 +4,7 @@
 
 #include "scheduler/adapt.h"
 
-/* What the three files of the controller share. Shares are in permille, spans
+/* What the files of the controller share. Shares are in permille, spans
  * in multiples of the configured times, so that rehearsals of seconds and
  * providers of hours run the same law. */
 #define FLAT_PERMILLE	   985 /* of the limit: where the rate rests */
@@ -12,7 +12,7 @@
 #define PRIOR		   4   /* answers that stand behind the rate so far */
 #define TOLERATED_PERMILLE 200 /* refused, in a slow lane, is still chance */
 #define FIRST_PERMILLE	   450 /* of what a first burst shows */
-#define ROUGH_STEPS	   3   /* that a rough limit is kept to at first */
+#define ROUGH_STEPS	   4   /* that a rough limit is kept to at first */
 #define WAIT_FIRST	   4   /* x recover.every: the first wait for a probe */
 #define WAIT_MOST	   8   /* x recover.every: and the longest */
 #define STEP_ANSWERS	   3   /* that a step must bring */

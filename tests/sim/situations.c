@@ -612,7 +612,6 @@ const struct situation situations[] = {
 	    .run = noise },
 	{ .name = "reputation that spirals down",
 	    .quality = 0.90,
-	    .reached = 0.87,
 	    .violations = 1,
 	    .is_554_free = true,
 	    .run = spiral },
