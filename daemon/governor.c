@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The deciding thread, and the daemon's composition: it makes the spool, the
- * workers and the admin socket, runs its loop, swaps configurations, and takes
- * everything down in the order in which nothing is lost.
+ * workers and the admin socket, runs its loop, and takes everything down in the
+ * order in which nothing is lost. governor_reload.c swaps configurations.
  *
  * Everything that decides lives on this thread, so there are no locks around
  * decisions. It must never wait for a disk, a peer or a name server.
@@ -234,95 +234,7 @@ governor_cluster(struct governor *g)
 	return g->cluster;
 }
 
-/* ---- reload ---- */
-
-static void
-swap_runtime(struct governor *g, struct runtime *rt)
-{
-	struct runtime *old = g->rt;
-
-	pthread_mutex_lock(&g->rt_lock);
-	g->rt = rt;
-	pthread_mutex_unlock(&g->rt_lock);
-	runtime_unref(old);
-}
-
-/* The zone of a plan's days; the scheduler leaves the old one first. */
-static void
-swap_zone(struct governor *g, struct zone *zone)
-{
-	struct zone *old = g->zone;
-
-	g->zone = zone;
-	sched_zone(g->sched, zone);
-	zone_close(old);
-}
-
-static int
-reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
-{
-	struct zone *zone = zone_open(conf->daemon.timezone, err_out);
-	struct runtime *rt;
-
-	if (zone == NULL)
-		return -1;
-	rt = runtime_new(conf, g->rt, g->n_workers, err_out);
-	if (rt == NULL) {
-		zone_close(zone);
-		return -1;
-	}
-	if (auth_reload(g->auth, conf, err_out) < 0 ||
-	    http_reload(g->http, conf, err_out) < 0 ||
-	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0 ||
-	    cluster_reload(g->cluster, conf, err_out) < 0) {
-		runtime_unref(rt);
-		zone_close(zone);
-		return -1;
-	}
-	log_init(conf->daemon.log.level, conf->daemon.log.format);
-	spool_configure(g->spool, conf);
-	/* The workers hear of it before any plan made with it. */
-	for (unsigned i = 0; i < g->n_workers; i++)
-		worker_configure(g->workers[i], rt);
-	swap_runtime(g, rt);
-	sched_reload(g->sched, conf, clock_mono_us());
-	swap_zone(g, zone);
-	governor_mx_reload(g);
-	governor_lists_reload(g);
-	governor_logs_reload(g);
-	return 0;
-}
-
-int
-governor_reload(struct governor *g, struct strbuf *errors_out,
-    struct strbuf *notes_out)
-{
-	const struct conf *old = conf_ref(g->rt->conf);
-	struct conf *conf = conf_load(old->file, errors_out);
-	struct err err = { .text = "" };
-	int result = -1;
-
-	if (conf != NULL)
-		result = reload_parts(g, conf, &err);
-	if (conf != NULL && result < 0)
-		strbuf_addf(errors_out, "%s\n", err.text);
-	if (result == 0)
-		conf_needs_restart(old, conf, notes_out);
-	/* Else a rotated log were written on, and then compressed. */
-	if (result < 0 &&
-	    event_log_reopen(g->events, old->daemon.event_log, &err) < 0)
-		strbuf_addf(errors_out, "%s\n", err.text);
-	conf_unref(conf);
-	conf_unref(old);
-	if (result < 0)
-		log_error("reload", LOG_STR("result", "the old one stays"),
-		    LOG_STR("errors", errors_out->data));
-	else
-		log_info("reload", LOG_STR("result", "ok"),
-		    LOG_STR("needs_restart", notes_out->data));
-	governor_wake(g);
-	return result;
-}
+/* ---- signals ---- */
 
 static void
 on_reload_signal(evutil_socket_t fd, short what, void *arg)

@@ -20,11 +20,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FD_MAX 65536
@@ -175,6 +173,23 @@ fails(unsigned op, unsigned target)
 	unsigned fate;
 
 	return fails_so(op, target, &fate);
+}
+
+bool
+fault_refuses(unsigned op)
+{
+	bool is_refused;
+
+	pthread_mutex_lock(&layer.lock);
+	is_refused = fails(op, FAULT_ELSE);
+	pthread_mutex_unlock(&layer.lock);
+	return is_refused;
+}
+
+const struct fault *
+fault_clocks(void)
+{
+	return layer.control;
 }
 
 const char *
@@ -581,47 +596,6 @@ mkdirat(int dirfd, const char *name, mode_t mode)
 	if (rc == 0 && fault_control()->is_tracking &&
 	    target_of(path) == FAULT_BODIES)
 		disk_note_name(path, NULL);
-	pthread_mutex_unlock(&layer.lock);
-	return rc;
-}
-
-int
-clock_gettime(clockid_t id, struct timespec *out)
-{
-	int rc = (int)syscall(SYS_clock_gettime, id, out);
-	int64_t off_us = 0;
-
-	if (rc == 0 && layer.control != NULL && id == CLOCK_REALTIME)
-		off_us = layer.control->clock_us;
-	else if (rc == 0 && layer.control != NULL && id == CLOCK_BOOTTIME)
-		off_us = layer.control->slept_us;
-	out->tv_sec += off_us / 1000000;
-	return rc;
-}
-
-int
-accept4(int fd, struct sockaddr *restrict to, socklen_t *restrict len,
-    int flags)
-{
-	int rc = -1;
-	bool is_refused;
-
-	pthread_mutex_lock(&layer.lock);
-	is_refused = fails(FAULT_ACCEPT, FAULT_ELSE);
-	pthread_mutex_unlock(&layer.lock);
-	if (!is_refused)
-		rc = (int)syscall(SYS_accept4, fd, to, len, flags);
-	return rc;
-}
-
-int
-socket(int family, int type, int protocol)
-{
-	int rc = -1;
-
-	pthread_mutex_lock(&layer.lock);
-	if (!fails(FAULT_SOCKET, FAULT_ELSE))
-		rc = (int)syscall(SYS_socket, family, type, protocol);
 	pthread_mutex_unlock(&layer.lock);
 	return rc;
 }

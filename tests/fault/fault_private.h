@@ -8,7 +8,8 @@
 
 #include "tests/fault/fault.h"
 
-/* Shared by fault.c, which stands in for libc's calls, and fault_disk.c. */
+/* Shared by fault.c and fault_os.c, which stand in for libc's calls, and
+ * fault_disk.c. */
 struct disk_file;
 
 /* ---- fault.c ---- */
@@ -16,6 +17,11 @@ struct fault *fault_control(void);
 uint64_t fault_chance(uint64_t below);
 const char *fault_dir(void);			   /* FLYBALL_FAULT_DIR */
 void fault_forget_file(const struct disk_file *f); /* by all descriptors */
+
+/* Does a call that is about no file fail now? Then errno says how. */
+bool fault_refuses(unsigned op);
+/* Without a lock, as everybody asks for the time. NULL: no control file. */
+const struct fault *fault_clocks(void);
 
 /* ---- fault_disk.c ---- */
 /* The file behind a descriptor; NULL: it is none. */
