@@ -5,6 +5,11 @@
  * starts reads it from its begin, and takes in what it hasn't. The stream keeps
  * the last STREAM_MAX of them; what is suppressed while Redis is gone isn't
  * told.
+ *
+ * The subtle rule: the stream's order is what holds. So one's own entries count
+ * as all others: what this relay removed after another one added it must stay
+ * removed when all is read again, and what it added after another one removed
+ * it must stay.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -100,8 +105,7 @@ take_in(struct cluster *c, const struct redisReply *pairs,
 		.expires_utc_us = until > 0 ? until : INT64_MAX,
 	};
 
-	if (strcmp(field(pairs, "node"), c->conf->name) == 0 ||
-	    suppression_address_parse(field(pairs, "address"), address) < 0)
+	if (suppression_address_parse(field(pairs, "address"), address) < 0)
 		return;
 	if (strcmp(reason, "removed") == 0) {
 		c->n_lessons_heard +=

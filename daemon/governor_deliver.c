@@ -142,6 +142,7 @@ governor_plan(struct governor *g)
 			continue;
 		}
 		governor_event_expired(g, &plan);
+		g->n_failed += plan.n_pending;
 		governor_settle_all(g, plan.message, plan.number,
 		    plan.n_pending, SPOOL_FAILED_FOR_GOOD, "4.4.7", NULL);
 	}

@@ -51,7 +51,7 @@ governor_logs_take_facts(struct governor *g)
 	struct spool_fact *facts;
 
 	for (struct log_slot *s = logs->slots; s != NULL; s = s->next) {
-		if (s->is_unsaved)
+		if (s->is_unsaved && !s->is_stopped)
 			governor_logs_put(g, PLACE_PREFIX, s->name, s->place);
 		s->is_unsaved = false;
 	}
@@ -415,7 +415,8 @@ open_log(struct governor *g, const struct conf_mta_log *log,
 	struct log_slot *s;
 
 	DL_FOREACH(g->logs->slots, s)
-		if (s->conf != NULL && strcmp(s->conf, conf) == 0) {
+		if (!s->is_stopped && s->conf != NULL &&
+		    strcmp(s->conf, conf) == 0) {
 			s->is_gone = false;
 			free(conf);
 			return 0;
@@ -439,8 +440,10 @@ open_log(struct governor *g, const struct conf_mta_log *log,
 	s->conf = conf;
 	s->id = id_of(s->name);
 	s->is_gone = false;
-	if (log_reader_start(r, s->place, place, err_out) < 0)
+	if (log_reader_start(r, s->place, place, err_out) < 0) {
+		s->is_gone = s->is_stopped = true; /* the next reload tries */
 		return -1;
+	}
 	keep_place(s, place);
 	return 0;
 }
@@ -490,8 +493,10 @@ governor_logs_reload(struct governor *g)
 	if (open_all(g, &err) < 0)
 		log_error("reload", LOG_STR("error", err.text));
 	DL_FOREACH(g->logs->slots, s)
-		if (s->is_gone && s->reader != NULL)
+		if (s->is_gone && s->reader != NULL) {
+			s->is_stopped = true;
 			log_reader_stop(s->reader);
+		}
 }
 
 void

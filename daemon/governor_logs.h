@@ -19,6 +19,7 @@ struct log_slot { /* one log that is read */
 	char *place;	 /* of the last batch */
 	bool is_unsaved; /* the place */
 	bool is_gone;	 /* from the configuration */
+	bool is_stopped; /* its reader reads no more: goes when it is idle */
 	bool is_broken;	 /* there is nothing to read from */
 	char why[200];
 	int64_t line_us;    /* the last one came; monotonic, 0 = never */

@@ -33,6 +33,30 @@ swap_zone(struct governor *g, struct zone *zone)
 	zone_close(old);
 }
 
+/* What may fail and is in force at once. Where one fails those before it get
+ * the old configuration back; governor_reload() does so with the event log. Who
+ * may log in comes last, so that it needn't be taken back. */
+static int
+swap_doors(struct governor *g, const struct conf *conf, struct err *err_out)
+{
+	const struct conf *old = g->rt->conf;
+	struct err err;
+
+	if (event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0)
+		return -1;
+	if (cluster_reload(g->cluster, conf, err_out) == 0) {
+		if (http_reload(g->http, conf, err_out) == 0) {
+			if (auth_reload(g->auth, conf, err_out) == 0)
+				return 0;
+			if (http_reload(g->http, old, &err) < 0)
+				log_error("reload", LOG_STR("error", err.text));
+		}
+		if (cluster_reload(g->cluster, old, &err) < 0)
+			log_error("reload", LOG_STR("error", err.text));
+	}
+	return -1;
+}
+
 static int
 reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 {
@@ -46,10 +70,7 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 		zone_close(zone);
 		return -1;
 	}
-	if (auth_reload(g->auth, conf, err_out) < 0 ||
-	    http_reload(g->http, conf, err_out) < 0 ||
-	    event_log_reopen(g->events, conf->daemon.event_log, err_out) < 0 ||
-	    cluster_reload(g->cluster, conf, err_out) < 0) {
+	if (swap_doors(g, conf, err_out) < 0) {
 		runtime_unref(rt);
 		zone_close(zone);
 		return -1;

@@ -210,7 +210,7 @@ pause_ms(struct log_reader *r, int64_t ms)
 	struct timespec until;
 	bool is_stopping;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += ms % 1000 * 1000000;
 	until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
@@ -350,10 +350,15 @@ log_reader_new(const struct conf_mta_log *log, enum mta_log_format format,
     struct mailbox *to, int kind, struct err *err_out)
 {
 	struct log_reader *r = xcalloc(1, sizeof(*r));
+	pthread_condattr_t attr;
 	size_t where;
 
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->changed, NULL);
+	/* A wall clock that is set back mustn't make a pause of it. */
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&r->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	r->name = xasprintf("%s %s", formats[format],
 	    log->journal ? "journal" : log->path);
 	r->to = to;

@@ -199,9 +199,15 @@ open_connection(struct redis_link *l)
 		.ended = on_ended,
 	};
 
+	SSL *tls = redis_link_tls(&l->peer, l);
+
 	memset(&l->facts, 0, sizeof(l->facts));
-	l->conn = redis_conn_open(l->base, &l->peer,
-	    redis_link_tls(&l->peer, l), l->timeout_us, &ops, l);
+	if (l->url.is_tls && tls == NULL) {
+		redis_link_drop(l, "TLS can't be begun", false);
+		return;
+	}
+	l->conn =
+	    redis_conn_open(l->base, &l->peer, tls, l->timeout_us, &ops, l);
 	redis_login_begin(&l->login, l->conn, &l->url, l->password, l->name,
 	    false);
 }

@@ -141,13 +141,19 @@ redis_listener_open(struct redis_link *l)
 		.ended = on_ended,
 	};
 	struct redis_listener *s = &l->listener;
+	SSL *tls;
 
 	redis_listener_close(l);
 	s->due_us = 0;
 	if (s->channels == NULL || l->state != REDIS_UP)
 		return;
-	s->conn = redis_conn_open(l->base, &l->peer,
-	    redis_link_tls(&l->peer, l), l->timeout_us, &ops, l);
+	tls = redis_link_tls(&l->peer, l);
+	if (l->url.is_tls && tls == NULL) {
+		fail(l, "TLS can't be begun", false);
+		return;
+	}
+	s->conn =
+	    redis_conn_open(l->base, &l->peer, tls, l->timeout_us, &ops, l);
 	redis_login_begin(&s->login, s->conn, &l->url, l->password, l->name,
 	    true);
 }

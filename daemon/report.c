@@ -255,8 +255,12 @@ add_event(struct report *r, const json_t *event)
 {
 	const char *name = str(event, "event"), *class = str(event, "class");
 	const char *provider = str(event, "provider");
+	int64_t n = json_integer_value(json_object_get(event, "recipients"));
 	struct sum *s;
 
+	/* A log and a report may both tell of one recipient. */
+	if (json_is_true(json_object_get(event, "repeat")))
+		return;
 	if (strcmp(name, "delivered") == 0) {
 		sum_get(r, provider)->view.n_delivered++;
 	} else if (strcmp(name, "deferred") == 0) {
@@ -272,7 +276,7 @@ add_event(struct report *r, const json_t *event)
 			s->view.n_rejected++;
 		add_refusal(r, s, event);
 	} else if (strcmp(name, "expired") == 0) {
-		sum_get(r, provider)->view.n_soft++;
+		sum_get(r, provider)->view.n_soft += n > 0 ? (uint64_t)n : 1;
 	} else if (strcmp(name, "lane") == 0 || strcmp(name, "plan") == 0) {
 		add_change(sum_get(r, provider), event);
 	}

@@ -302,8 +302,11 @@ worker_new(unsigned index, struct worker_shared *shared, struct runtime *rt,
 int
 worker_start(struct worker *w, struct err *err_out)
 {
-	if (pthread_create(&w->thread, NULL, run, w) != 0)
-		return err_sys(err_out, "starting worker %u", w->index);
+	int rc = pthread_create(&w->thread, NULL, run, w);
+
+	if (rc != 0)
+		return err_set(err_out, "starting worker %u: %s", w->index,
+		    strerror(rc));
 	w->is_running = true;
 	return 0;
 }

@@ -158,16 +158,17 @@ class Replies(unittest.TestCase):
     def test_expiry_sends_a_dsn(self):
         with Peer({"rcpt": lambda s, t: "450 4.2.0 later" if "@x.test" in t else "250 Ok"}) as peer, \
                 Flyball(config(peer.port, spool=", expire: 2s")) as f:
-            send(f, "a@app.test", ["slow@x.test"])
+            send(f, "a@app.test", ["slow@x.test", "slower@x.test"])
             dsn = wait_until(lambda: [m for m in peer.messages if m["sender"] == ""], 15, "expiry DSN")[0]
             self.assertRegex(dsn["data"], rb"Status: [45]\.4\.7")
             self.assertIn(b"450 4.2.0 later", dsn["data"])
             self.assertTrue(f.events("expired"))
+            self.assertEqual(f.ctl("status")["load"]["failed"], 2)
 
     def test_delay_warning(self):
         with Peer({"rcpt": lambda s, t: "450 4.2.0 later" if "@x.test" in t else "250 Ok"}) as peer, \
                 Flyball(config(peer.port, spool=", delay_warning: 1s")) as f:
-            send(f, "a@app.test", ["slow@x.test"])
+            send(f, "a@app.test", ["slow@x.test", "slower@x.test"])
             dsn = wait_until(lambda: [m for m in peer.messages if m["sender"] == ""], 15, "delay DSN")
             self.assertIn(b"Action: delayed", dsn[0]["data"])
             time.sleep(1.5)

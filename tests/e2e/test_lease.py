@@ -296,6 +296,22 @@ class Lease(unittest.TestCase):
             c[2].ctl("suppress", "remove", "gone@gmail.com")
             wait_until(lambda: not any(f.ctl("suppress", "check", "gone@gmail.com")["suppressed"] for f in c), 3,
                        "all to know that it is over")
+            # The last word holds, whoever has had the one before, and also for who reads it all again.
+            c[1].ctl("suppress", "add", "back@gmail.com")
+            wait_until(lambda: c[0].ctl("suppress", "check", "back@gmail.com")["suppressed"], 3, "the other to know")
+            c[0].ctl("suppress", "remove", "back@gmail.com")
+            c[1].ctl("suppress", "add", "again@gmail.com")
+            wait_until(lambda: c[0].ctl("suppress", "check", "again@gmail.com")["suppressed"], 3, "the other to know")
+            c[1].ctl("suppress", "remove", "again@gmail.com")
+            wait_until(lambda: not c[0].ctl("suppress", "check", "again@gmail.com")["suppressed"], 3, "the other to know")
+            c[0].ctl("suppress", "add", "again@gmail.com")
+            wait_until(lambda: c[1].ctl("suppress", "check", "again@gmail.com")["suppressed"], 3, "the other to know")
+            c[0].stop()
+            c[0].start()
+            time.sleep(2)
+            for f in c:
+                self.assertFalse(f.ctl("suppress", "check", "back@gmail.com")["suppressed"])
+                self.assertTrue(f.ctl("suppress", "check", "again@gmail.com")["suppressed"])
             # One refusal slows all, and is one decision.
             self.assertTrue(all(lane(f)["adapt"]["rate"] is None for f in c))
             sink.refuse_until = time.monotonic() + 0.03

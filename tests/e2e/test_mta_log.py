@@ -4,6 +4,7 @@ log is all that tells of the provider's replies."""
 
 import json
 import os
+import re
 import smtplib
 import subprocess
 import time
@@ -238,6 +239,20 @@ class WrittenLog(unittest.TestCase):
             p = subprocess.run([FLYBALLCTL, "doctor", "-c", f.config_path, "--json"], capture_output=True, text=True)
             findings = [x for x in json.loads(p.stdout)["findings"] if x["subject"].startswith("postfix_log")]
             self.assertEqual({x["finding"]: x["level"] for x in findings}, {"is written": "ok", "is alive": "ok"})
+
+    def test_gone_and_back_by_reloads(self):
+        with self.flyball("handed: 1000", "") as f:
+            def lines():
+                return sum(l["lines"] for l in f.ctl("status")["logs"])
+            with open(f.config_path) as c:
+                text = c.read()
+            for config in (re.sub(r"postfix_log: {[^}]*}", "", text), text):
+                with open(f.config_path, "w") as c:
+                    c.write(config)
+                f.ctl("reload")
+            time.sleep(1)
+            self.sent(f, 1)
+            wait_until(lambda: lines() == 1, 10, "a line of the log that came back")
 
     def test_the_table_is_full(self):
         with self.flyball("handed: 100", ", credit: 1000") as f:

@@ -70,6 +70,22 @@ class Reload(unittest.TestCase):
             send(f)
             wait_until(lambda: peer.messages, 5, "mail still flows")
 
+    def test_a_part_that_fails_leaves_all_of_the_old_one(self):
+        """What could be taken over before is given back."""
+        with Flyball(CONFIG % ("20/s", 1)) as f:
+            with open(f.config_path) as c:
+                text = c.read()
+            http = free_port()
+            for bad in (text.replace(f.events_path, "/proc/nowhere/events.jsonl"),
+                        text + "auth: {users_file: /nowhere/users}\n"):
+                self.assertIn("nowhere", bad)
+                with open(f.config_path, "w") as c:
+                    c.write(bad.replace("daemon:\n", f'daemon:\n  http: {{listen: "127.0.0.1:{http}"}}\n'))
+                self.assertIn("nowhere", json.dumps(f.ctl("reload", check=False)))
+                with self.assertRaises(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", http), 5)
+                self.assertIsNone(f.ctl("status")["http"])
+
     def test_good_file_changes_what_it_says_and_drops_no_session(self):
         with Peer() as peer, Peer() as peer2, Flyball(CONFIG % ("1/h", peer.port)) as f:
             with smtplib.SMTP("127.0.0.1", f.port) as held:

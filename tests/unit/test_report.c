@@ -79,7 +79,11 @@ providers_are_summed_up(void **state)
 	add(r,
 	    AT "\"event\":\"bounced\",\"class\":\"content\",\"code\":554,"
 	       "\"reply\":\"554 spam\"}\n");
-	add(r, AT "\"event\":\"expired\"}\n");
+	/* what is told twice is counted once */
+	add(r,
+	    AT "\"event\":\"bounced\",\"class\":\"content\",\"code\":554,"
+	       "\"reply\":\"554 spam\",\"repeat\":true}\n");
+	add(r, AT "\"event\":\"expired\",\"recipients\":3}\n");
 	add(r,
 	    AT "\"event\":\"lane\",\"lane\":\"a/gmail\",\"change\":\"rate\","
 	       "\"from\":\"20/s\",\"to\":\"12/s\",\"state\":\"holding\"}\n");
@@ -93,7 +97,7 @@ providers_are_summed_up(void **state)
 	add(r, "{\"ts\":\"2026-11-25T01:00:00.0\n");
 	add(r, "[1]\n");
 	add(r, "\n");
-	assert_int_equal(report_n_events(r), 11);
+	assert_int_equal(report_n_events(r), 12);
 	assert_int_equal(report_n_unread(r), 3);
 	assert_int_equal(report_finish(r), 2);
 	p = report_provider(r, 0);
@@ -102,7 +106,7 @@ providers_are_summed_up(void **state)
 	assert_int_equal(p->n_deferred, 3);
 	assert_int_equal(p->n_hard, 1);
 	assert_int_equal(p->n_rejected, 1);
-	assert_int_equal(p->n_soft, 2);
+	assert_int_equal(p->n_soft, 4);
 	assert_int_equal(p->n_changes, 1);
 	assert_string_equal(p->last_change,
 	    "a/gmail rate 20/s to 12/s holding");
