@@ -168,9 +168,11 @@ mdb_has_overflow(struct mdb_file *f, const struct node *n, bool is_quiet)
 	uint8_t header[HEADER_BYTES];
 	struct page p = { .bytes = header };
 	uint64_t want = mdb_overflow_pages(f, n->data_len);
+	/* There may be more in the file than is the database's, and less. */
+	uint64_t end = f->n_pages < f->n_there ? f->n_pages : f->n_there;
 
-	if (f->is_quick && n->child >= 2 && n->child < f->n_there &&
-	    want <= f->n_there - n->child)
+	if (f->is_quick && n->child >= 2 && n->child < end &&
+	    want <= end - n->child)
 		return true;
 	if (mdb_read_page(f, n->child, PAGE_OVERFLOW, is_quiet, &p) < 0)
 		return false;

@@ -191,6 +191,13 @@ on_record(const struct mdb_record *r, void *arg)
 	strbuf_fini(&data);
 }
 
+static void
+pass(const struct mdb_record *r, void *arg)
+{
+	(void)r;
+	(void)arg;
+}
+
 static int
 open_bytes(const char *bytes, size_t len)
 {
@@ -356,6 +363,56 @@ what_is_no_database_is_refused(void **state)
 	free(zeros);
 }
 
+/* Sends the first big datum of a leaf page elsewhere; false: it has none. */
+static bool
+redirect_big(char *page, uint64_t to)
+{
+	uint16_t lower, at, flags, key_len;
+
+	memcpy(&lower, page + 12, sizeof(lower));
+	for (size_t i = 16; page[10] == 2 && i < lower; i += 2) {
+		memcpy(&at, page + i, sizeof(at));
+		memcpy(&flags, page + at + 4, sizeof(flags));
+		memcpy(&key_len, page + at + 6, sizeof(key_len));
+		if (!(flags & 1)) /* F_BIGDATA */
+			continue;
+		memcpy(page + at + 8 + key_len, &to, sizeof(to));
+		return true;
+	}
+	return false;
+}
+
+/* The spool keeps zeros behind the last page in use: a page there is in the
+ * file, and none of the database's. */
+static void
+big_data_behind_the_last_page_is_damage(void **state)
+{
+	struct world *w = *state;
+	const size_t ahead = 4 << 20, n_pages = w->len / 4096;
+	char *bytes = xcalloc(1, w->len + ahead);
+	size_t n_told = 0;
+
+	for (size_t page = 2; page < n_pages; page++) {
+		struct seen s = { .n_records = 0 };
+		struct err err;
+		int fd;
+
+		memcpy(bytes, w->bytes, w->len);
+		if (!redirect_big(bytes + page * 4096, n_pages + 900))
+			continue;
+		fd = open_bytes(bytes, w->len + ahead);
+		s.f = mdb_file_open(fd, on_damage, &s, &err);
+		assert_non_null(s.f);
+		mdb_file_be_quick(s.f);
+		mdb_file_walk(s.f, "b", pass, NULL);
+		n_told += s.n_damages > 0;
+		mdb_file_close(s.f);
+		close(fd);
+	}
+	assert_true(n_told > 10);
+	free(bytes);
+}
+
 static void
 without_heads_everything_is_found_apart(void **state)
 {
@@ -378,6 +435,7 @@ main(void)
 		cmocka_unit_test(damage_is_told_or_lost_nothing),
 		cmocka_unit_test(what_a_lost_branch_cut_off_is_found),
 		cmocka_unit_test(what_is_no_database_is_refused),
+		cmocka_unit_test(big_data_behind_the_last_page_is_damage),
 		cmocka_unit_test(without_heads_everything_is_found_apart),
 	};
 
