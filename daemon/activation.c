@@ -88,7 +88,7 @@ activation_take(const struct sockaddr *to, socklen_t len)
 	for (size_t i = 0; i < n_givens; i++)
 		if (is_same(&givens[i].address, to, len)) {
 			givens[i].is_taken = true;
-			return fcntl(givens[i].fd, F_DUPFD_CLOEXEC, 0);
+			return givens[i].fd;
 		}
 	return -1;
 }

@@ -12,8 +12,8 @@
 
 /* Once, at the start, before there are threads. */
 void activation_init(void);
-/* Another descriptor, close-on-exec and not blocking, of the socket that is
- * bound to this address; -1: there is none. */
+/* The socket that is bound to this address, close-on-exec and not blocking; -1:
+ * there is none. Lent: nobody closes it. */
 int activation_take(const struct sockaddr *to, socklen_t len);
 /* Warns of sockets that nobody has taken: whoever connects to them waits. */
 void activation_warn_unused(void);

@@ -29,7 +29,7 @@ socket_unref(struct listen_socket *l)
 {
 	if (l == NULL || atomic_fetch_sub(&l->refs, 1) > 1)
 		return;
-	for (unsigned i = 0; i < l->n_fds; i++)
+	for (unsigned i = 0; i < l->n_fds && !l->is_given; i++)
 		if (l->fds[i] >= 0)
 			close(l->fds[i]);
 	free(l->fds);
@@ -97,16 +97,18 @@ describe_socket(struct listen_socket *l, const struct conf_endpoint *e)
 	    e->host, port);
 }
 
-/* All workers wait on one that is open already. */
+/* All workers wait on one that is open already. It is no duplicate: epoll goes
+ * on telling of a descriptor that was closed while its socket is open under
+ * another number, and a worker would spin. */
 static bool
 take_given(struct listen_socket *l, const struct sockaddr *to, socklen_t len)
 {
-	for (unsigned i = 0; i < l->n_fds; i++) {
-		l->fds[i] = activation_take(to, len);
-		if (l->fds[i] < 0)
-			return false;
-	}
-	return l->n_fds > 0;
+	int fd = activation_take(to, len);
+
+	for (unsigned i = 0; i < l->n_fds; i++)
+		l->fds[i] = fd;
+	l->is_given = fd >= 0;
+	return l->is_given;
 }
 
 /* Each worker gets one of its own. */

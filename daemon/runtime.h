@@ -19,6 +19,7 @@ struct listen_socket {
 	char *address;	  /* as bound: the real port */
 	int *fds;	  /* one a worker (SO_REUSEPORT) */
 	unsigned n_fds;
+	bool is_given; /* by whoever started us: all are one, and not ours */
 };
 
 struct runtime {

@@ -9,6 +9,7 @@ import signal
 import smtplib
 import socket
 import subprocess
+import time
 import unittest
 
 from harness import FLYBALLD, ROOT, Flyball, Peer, TempDir, wait_until
@@ -99,6 +100,35 @@ class Activation(unittest.TestCase):
             for port in ports:
                 with smtplib.SMTP("127.0.0.1", port) as s:
                     self.assertEqual(s.noop()[0], 250)
+
+    def test_a_socket_that_was_given_up_costs_nothing(self):
+        f = self.start(CONFIG.replace("{next}", "1"), listen(), listen())
+        other = f.given[1].getsockname()[1]
+        both = CONFIG.replace("{next}", "1").replace(
+            "routes:", f'  - {{listen: "127.0.0.1:{other}", tls: none, auth: none, trusted: [127.0.0.0/8]}}\nroutes:')
+        f.start()
+        for config in (both, CONFIG.replace("{next}", "1")) * 3:
+            f.configure(config)
+            f.ctl("reload")
+
+        def used_s():
+            with open(f"/proc/{f.process.pid}/stat") as stat:
+                words = stat.read().rsplit(")", 1)[1].split()
+            return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+        def is_taken():
+            with socket.create_connection(("127.0.0.1", other)) as s:
+                s.settimeout(0.5)
+                try:
+                    return s.recv(100) != b""
+                except TimeoutError:
+                    return False
+        wait_until(lambda: not is_taken(), what="the socket given up by all workers")
+        # Nobody takes it; a loop that is still told of it would never rest.
+        with socket.create_connection(("127.0.0.1", other)):
+            before = used_s()
+            time.sleep(2)
+            self.assertLess(used_s() - before, 1)
 
     def test_sockets_for_another_process_are_not_ours(self):
         f = Flyball(CONFIG.replace("{next}", "1"), env={"LISTEN_FDS": "1", "LISTEN_PID": "1"})
