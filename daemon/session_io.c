@@ -98,6 +98,38 @@ has_unread_replies(const struct session_io *s)
 	return stream_queued(s->stream) >= STREAM_LOW_WATER;
 }
 
+/* The machine says until when the client has time: all chunks of a message
+ * share one deadline, and no reply moves it. */
+static void
+keep_time(struct session_io *s)
+{
+	int64_t deadline_us = smtp_session_deadline_us(s->smtp);
+	int64_t left_us;
+
+	/* Nobody is to blame for the time that our own disk takes; a TLS
+	 * handshake is the client's. */
+	if (s->n_awaited > 0) {
+		s->deadline_us = 0;
+		stream_set_timeout(s->stream, 0);
+		return;
+	}
+	if (deadline_us == s->deadline_us)
+		return;
+	s->deadline_us = deadline_us;
+	if (deadline_us == INT64_MAX)
+		left_us = smtp_session_timeout_us(s->smtp);
+	else
+		left_us = deadline_us - clock_mono_us();
+	stream_set_timeout(s->stream, left_us > 0 ? left_us : 1);
+}
+
+/* After an answer from elsewhere: the client's time begins now. */
+static void
+begin_time(struct session_io *s)
+{
+	smtp_session_input(s->smtp, "", 0, clock_mono_us());
+}
+
 /* After any step of the machine; may free s. */
 static void
 session_after(struct session_io *s)
@@ -110,13 +142,7 @@ session_after(struct session_io *s)
 		session_part(s);
 		return;
 	}
-	/* Nobody is to blame for the time that our own disk takes; a TLS
-	 * handshake is the client's. */
-	if (s->n_awaited > 0)
-		stream_set_timeout(s->stream, 0);
-	else if (s->has_moved)
-		stream_set_timeout(s->stream, smtp_session_timeout_us(s->smtp));
-	s->has_moved = false;
+	keep_time(s);
 	/* A client that closes its side behind the last dot gets its answer.
 	 * One that doesn't read its replies isn't heard until it does: they
 	 * would pile up here without end. */
@@ -131,7 +157,6 @@ on_write(void *arg, const char *data, size_t len)
 {
 	struct session_io *s = arg;
 
-	s->has_moved = true;
 	if (s->stream != NULL)
 		stream_write(s->stream, data, len);
 }
@@ -177,6 +202,7 @@ deliver_auth(struct session_io *s, struct auth_identity *who, bool temporary)
 	s->is_stepping = was_stepping;
 	if (was_stepping)
 		return;
+	begin_time(s);
 	stream_resume(s->stream);
 	session_after(s);
 }
@@ -276,6 +302,7 @@ deliver_commit(struct session_io *s, const struct answer *answer)
 	else
 		smtp_session_submit_done(s->smtp, answer->result,
 		    answer->message);
+	begin_time(s);
 	stream_resume(s->stream);
 	session_after(s);
 }
@@ -318,8 +345,9 @@ greet(struct session_io *s)
 	session_after(s);
 }
 
+/* `tls_text`: of implicit TLS; NULL: in clear. */
 static void
-session_begin(struct session_io *s, bool is_tls)
+session_begin(struct session_io *s, const char *tls_text)
 {
 	static const struct session_ops template = {
 		.write = on_write,
@@ -335,7 +363,8 @@ session_begin(struct session_io *s, bool is_tls)
 	struct session_setup setup = { .conf = s->conf,
 		.listener = s->listener,
 		.has_tls_context = s->worker->rt->server_tls != NULL,
-		.is_tls = is_tls,
+		.is_tls = tls_text != NULL,
+		.tls_text = tls_text,
 		.now_us = clock_mono_us() };
 
 	ops.arg = s;
@@ -361,12 +390,12 @@ on_tls_done(void *arg, bool ok)
 	}
 	tls_describe(stream_ssl(s->stream), text, sizeof(text));
 	if (s->smtp == NULL) { /* implicit TLS: the session begins now */
-		session_begin(s, true);
+		session_begin(s, text);
 		greet(s);
 		return;
 	}
 	smtp_session_tls_done(s->smtp, text);
-	s->has_moved = true;
+	begin_time(s);
 	session_after(s);
 }
 
@@ -453,7 +482,7 @@ session_io_start(struct worker *w, int fd, const struct sockaddr *peer,
 		stream_start_tls(s->stream, SSL_new(w->rt->server_tls), true);
 		return;
 	}
-	session_begin(s, false);
+	session_begin(s, NULL);
 	greet(s);
 }
 

@@ -22,10 +22,10 @@ struct session_io {
 	struct sockaddr_storage peer;
 	char client[64];
 	int64_t submitted_us;
-	unsigned n_awaited; /* answers under way in other threads */
-	bool has_moved;	    /* a reply was written: the deadline moves */
-	bool is_closing;    /* after what is written */
-	bool is_parting;    /* nothing is heard any more, but it may read */
+	unsigned n_awaited;  /* answers under way in other threads */
+	int64_t deadline_us; /* the machine's, that the stream's timer is for */
+	bool is_closing;     /* after what is written */
+	bool is_parting;     /* nothing is heard any more, but it may read */
 	bool is_abusive;
 	bool is_stepping; /* the machine is on the stack */
 };

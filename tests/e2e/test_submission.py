@@ -2,6 +2,7 @@
 """Mail comes in: real clients, TLS, AUTH, limits, rude clients."""
 
 import os
+import select
 import smtplib
 import socket
 import ssl
@@ -98,7 +99,8 @@ class Clients(unittest.TestCase):
         with smtplib.SMTP_SSL("127.0.0.1", self.flyball.port2, context=self.context()) as c:
             c.login("app", "secret")
             c.sendmail("ssl@app.test", ["b@gmail.com"], MESSAGE)
-        self.arrived("ssl@app.test")
+        head = self.arrived("ssl@app.test")["data"].split(b"\r\n\r\n", 1)[0]
+        self.assertRegex(head, rb"with ESMTPSA \(TLSv1\.[23] ")
 
     def test_wrong_password_and_no_auth(self):
         with smtplib.SMTP("127.0.0.1", self.flyball.port) as c:
@@ -453,6 +455,38 @@ streams:
                 c.sendmail("a@any.test", ["b@gmail.com"], b"X-Kind: shop\r\n\r\nx\r\n")
             wait_until(lambda: f.events("delivered"), 10, "delivery")
             self.assertEqual(f.events("delivered")[0]["stream"], "news")
+
+
+class ContentTime(unittest.TestCase):
+    """limits.data_timeout is for a message's content, however it is cut."""
+
+    def setUp(self):
+        self.flyball = Flyball("limits: {command_timeout: 1s, data_timeout: 3s}\n" + OPEN % 1)
+        self.addCleanup(self.flyball.close)
+        self.client = socket.create_connection(("127.0.0.1", self.flyball.port))
+        self.addCleanup(self.client.close)
+        self.replies = self.client.makefile("rb")
+        self.addCleanup(self.replies.close)
+        self.client.settimeout(20 * PATIENCE)
+        self.replies.readline()
+        for line in (b"HELO x\r\n", b"MAIL FROM:<a@app.test>\r\n", b"RCPT TO:<b@gmail.com>\r\n"):
+            self.client.sendall(line)
+            self.assertTrue(self.replies.readline().startswith(b"250 "))
+        self.begun = time.monotonic()
+
+    def test_many_chunks_have_no_more_time_than_one(self):
+        while not select.select([self.client], [], [], 0.3)[0]:
+            self.assertLess(time.monotonic() - self.begun, 20 * PATIENCE)
+            self.client.sendall(b"BDAT 1\r\nx")
+            self.assertTrue(self.replies.readline().startswith(b"250 "))
+        self.assertTrue(self.replies.readline().startswith(b"421 4.4.2 "))
+
+    def test_a_chunk_may_take_longer_than_a_command(self):
+        self.client.sendall(b"BDAT 9 LAST\r\nSubject")
+        time.sleep(1.5)
+        self.client.sendall(b"\r\n")
+        reply = self.replies.readline()
+        self.assertTrue(reply.startswith(b"250 "), reply)
 
 
 if __name__ == "__main__":
