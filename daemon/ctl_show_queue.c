@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* `queue`, `message`, and what retry, bounce and drop did, for people. */
+/* `queue`, `message`, and what retry, bounce, drop and reroute did, for people. */
 #include <string.h>
 
 #include "conf/base/strbuf.h"
@@ -135,7 +135,7 @@ ctl_show_message(const struct ctl *ctl, const json_t *result)
 	    show_delivery(ctl, d);
 }
 
-/* ---- retry, bounce, drop ---- */
+/* ---- retry, bounce, drop, reroute ---- */
 
 /* "12 of 15 deliveries (20 recipients) dropped". */
 void
@@ -147,6 +147,7 @@ ctl_show_changed(const struct ctl *ctl, const json_t *result)
 		{ "retry", "would be tried now", "are tried now" },
 		{ "bounce", "would be returned", "returned" },
 		{ "drop", "would be dropped", "dropped" },
+		{ "reroute", "would go another way", "go another way now" },
 	};
 	const char *words_found = "changed";
 	bool is_dry_run = ctl_true(result, "dry_run");

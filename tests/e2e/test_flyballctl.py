@@ -164,6 +164,7 @@ class Looks(unittest.TestCase):
                     (["help", "pause"], ["usage: flyballctl pause"]),
                     (["retry", message, "--dry-run"], ["0 of 1", "nothing was done"]),
                     (["drop", message, "--dry-run"], ["1 of 1", "would be dropped"]),
+                    (["reroute", message, "to", "out", "--dry-run"], ["1 of 1", "would go another way"]),
                     (["log", "level", "debug"], ["log level is debug"]),
                     (["rate", "out/gmail", "auto"], ["out/gmail: 1/h as configured"]),
                     (["forget", "out/gmail"], ["as configured"]),
