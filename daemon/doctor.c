@@ -6,6 +6,7 @@
  */
 #include "daemon/doctor.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,8 @@ ctl_doctor(const struct ctl *ctl, int argc, char **argv)
 		else
 			return misused(argv[i]);
 	}
+	/* A next hop may hang up while OpenSSL writes to it. */
+	signal(SIGPIPE, SIG_IGN);
 	conf = conf_load(file, &errors);
 	if (conf != NULL)
 		status = examine(ctl, conf);

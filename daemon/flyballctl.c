@@ -5,7 +5,6 @@
  * stands in the table of commands; exit statuses stand in ctl.h.
  */
 #include <locale.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>

@@ -4,6 +4,8 @@
 import json
 import os
 import socket
+import ssl
+import struct
 import subprocess
 import threading
 import unittest
@@ -145,6 +147,27 @@ class Doctor(unittest.TestCase):
                 self.assertIn("fail  route out: the next hop refuses us", text)
                 self.assertIn("      fix: let this machine in", text)
                 self.assertNotIn("\x1b", text)
+
+    def test_a_next_hop_that_hangs_up_within_tls(self):
+        def serve():
+            client, _ = server.accept()
+            client.sendall(b"220 x\r\n")
+            client.recv(1000)
+            client.sendall(b"250-x\r\n250 STARTTLS\r\n")
+            client.recv(1000)
+            client.sendall(b"220 go\r\n")
+            with context.wrap_socket(client, server_side=True) as tls:
+                tls.recv(1000)
+                tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate())
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            thread = threading.Thread(target=serve)
+            thread.start()
+            status, report = self.run_doctor(server.getsockname()[1], tls="required")
+            thread.join()
+        self.assertGreaterEqual(status, 0)  # not by a signal
+        self.assertTrue(self.of(report, "route out"))
 
     def fake_daemon(self, **log):
         """Answers as one that reads a log of that state."""
