@@ -216,14 +216,17 @@ write_data(struct smtp_client *c)
 }
 
 /* May the content go before the envelope is answered? RFC 3030 has the server
- * throw it away when the envelope was refused, so it costs but its octets. */
+ * throw it away when the envelope was refused, so it costs but its octets.
+ * Behind a long envelope it would stop after a piece, half-way, and the
+ * reply to MAIL come in between. */
 static bool
 is_eager(const struct smtp_client *c)
 {
 	const struct transaction *t = c->course.t;
 
 	return can(c, CAP_CHUNKING) && t->body != NULL &&
-	    t->body_len <= CLIENT_PIECE && !c->is_wary;
+	    t->body_len <= CLIENT_PIECE && !c->is_wary &&
+	    c->out.len + t->prefix_len < CLIENT_PIECE / 2;
 }
 
 void

@@ -418,6 +418,40 @@ a_late_loss_says_that_it_may_arrive_twice(void **state)
 	world_fini(&w);
 }
 
+/* An envelope of more than a piece, and a peer that answers MAIL before it has
+ * read all of it: the content isn't on its way by then. */
+static void
+a_large_envelope_is_answered_before_its_end(void **state)
+{
+	static char orcpt[2100];
+	struct strbuf *out;
+	struct world w;
+
+	(void)state;
+	memset(orcpt, 'x', sizeof(orcpt) - 1);
+	memcpy(orcpt, "rfc822;", 7);
+	world_init(&w, CHUNK ";DSN", "");
+	w.t.n_recipients = 40;
+	for (int i = 0; i < 40; i++)
+		w.recipients[i].orcpt = orcpt;
+	world_open(&w);
+	world_run(&w);
+	smtp_client_send(w.client, &w.t);
+	out = smtp_client_out(w.client);
+	assert_true(out->len > 65536);
+	/* On the wire, but the stream's queue isn't low yet. */
+	peer_feed(&w.peer, out->data, out->len);
+	strbuf_reset(out);
+	while (pump_in(&w))
+		;
+	world_run(&w);
+	assert_int_equal(w.n_done, 1);
+	assert_int_equal(w.results[0].fate, FATE_DELIVERED);
+	assert_int_equal(w.results[39].fate, FATE_DELIVERED);
+	assert_int_equal(smtp_client_state(w.client), CLIENT_READY);
+	world_fini(&w);
+}
+
 /* ---- whatever the peer does ---- */
 
 static const char *const random_replies[] = { "250 ok", "250 2.0.0 ok",
@@ -528,6 +562,7 @@ main(void)
 		cmocka_unit_test(quit_waits_for_its_reply),
 		cmocka_unit_test(every_phase_has_its_timeout),
 		cmocka_unit_test(a_late_loss_says_that_it_may_arrive_twice),
+		cmocka_unit_test(a_large_envelope_is_answered_before_its_end),
 		cmocka_unit_test(
 		    each_recipient_has_one_result_whatever_happens),
 	};
