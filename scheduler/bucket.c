@@ -243,14 +243,19 @@ bucket_set_take(struct bucket_set *set, int64_t n, int64_t now_us)
 	return true;
 }
 
-/* Remembered windows get nothing back: what they gave may have been less. */
+/* Remembered windows get nothing back: what they gave may have been less. Nor
+ * do those that are over since: connects that time out come back in a heap,
+ * long after the second that they were charged to. */
 void
-bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t now_us)
+bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t left_us,
+    int64_t now_us)
 {
 	refill(set, now_us);
 	for (unsigned i = 0; i < set->n; i++) {
 		struct bucket *b = &set->v[i];
 
+		if (now_us - left_us >= b->window_us)
+			continue;
 		b->level += (__int128)n * b->window_us;
 		if (b->level > full_level(b))
 			b->level = full_level(b);

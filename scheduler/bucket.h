@@ -59,8 +59,10 @@ int64_t bucket_set_available(struct bucket_set *set, int64_t now_us);
 int64_t bucket_set_depth(const struct bucket_set *set);
 /* Takes n from each window, or nothing and says false. */
 bool bucket_set_take(struct bucket_set *set, int64_t n, int64_t now_us);
-/* n that were taken weren't used. */
-void bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t now_us);
+/* n that were taken at left_us weren't used: windows that hold left_us get
+ * them back. */
+void bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t left_us,
+    int64_t now_us);
 /* n left without having been asked for: what isn't there is owed, up to a
  * depth. */
 void bucket_set_owe(struct bucket_set *set, int64_t n, int64_t now_us);

@@ -147,7 +147,8 @@ rate_charge(const struct gate_ask *ask)
 void
 rate_give_back(const struct gate_ask *ask)
 {
-	bucket_set_give_back(&ask->lane->buckets, ask->n, ask->now_us);
+	bucket_set_give_back(&ask->lane->buckets, ask->n, ask->left_us,
+	    ask->now_us);
 }
 
 static void

@@ -134,10 +134,31 @@ what_is_given_back_can_be_taken_again(void **state)
 	bucket_set_init(&set, &r, 0, 0);
 	assert_true(bucket_set_take(&set, 5, 0));
 	assert_false(bucket_set_take(&set, 1, 0));
-	bucket_set_give_back(&set, 2, 0);
+	bucket_set_give_back(&set, 2, 0, 0);
 	assert_int_equal(bucket_set_available(&set, 0), 2);
-	bucket_set_give_back(&set, 100, 0);
+	bucket_set_give_back(&set, 100, 0, 0);
 	assert_int_equal(bucket_set_available(&set, 0), 5); /* the depth */
+	bucket_set_fini(&set);
+}
+
+static void
+a_window_that_is_over_gets_nothing_back(void **state)
+{
+	struct conf_rates r = rates2(100, SEC, 5000, HOUR);
+	struct bucket_set set;
+
+	(void)state;
+	bucket_set_init(&set, &r, 0, 0);
+	assert_true(bucket_set_take(&set, 1, 0));
+	assert_true(bucket_set_take(&set, 1, SEC));
+	bucket_set_give_back(&set, 1, 0, SEC);
+	assert_int_equal(bucket_set_available(&set, SEC), 0);
+	bucket_set_give_back(&set, 1, 1, SEC);
+	assert_int_equal(bucket_set_available(&set, SEC), 1);
+	/* The hour has both again. */
+	r = rates1(5000, HOUR);
+	bucket_set_change(&set, &r, 0, SEC);
+	assert_int_equal(bucket_set_available(&set, SEC), 50);
 	bucket_set_fini(&set);
 }
 
@@ -303,7 +324,7 @@ run_load(struct bucket_set *set, struct rng *rng, struct history *h)
 		now_us = due_us;
 		assert_true(bucket_set_take(set, n, now_us));
 		if (rng_below(rng, 10) == 0)
-			bucket_set_give_back(set, n, now_us);
+			bucket_set_give_back(set, n, now_us, now_us);
 		else
 			record(h, now_us, n);
 		if (lull > 0)
@@ -358,6 +379,43 @@ with_a_burst_at_most_that_much_more(void **state)
 								 : 0));
 		bucket_set_fini(&set);
 	}
+}
+
+/* For 1.5 s nobody answers, and each connect times out after as long: what
+ * those were charged comes back while all is well again. */
+static void
+connects_that_time_out_allow_no_second_helping(void **state)
+{
+	struct conf_rates r = rates1(1000, SEC);
+	static struct history h;
+	static int64_t lost_us[EVENTS];
+	struct bucket_set set;
+	int n_lost = 0, n_back = 0;
+	int64_t t = 0;
+
+	(void)state;
+	h.count = 0;
+	bucket_set_init(&set, &r, 0, 0);
+	while (t < 3 * SEC) {
+		int64_t due_us = bucket_set_when(&set, 1, t, NULL);
+
+		if (n_back < n_lost &&
+		    lost_us[n_back] + SEC * 3 / 2 <= due_us) {
+			t = lost_us[n_back] + SEC * 3 / 2;
+			bucket_set_give_back(&set, 1, lost_us[n_back++], t);
+			continue;
+		}
+		t = due_us;
+		assert_true(bucket_set_take(&set, 1, t));
+		if (t < SEC * 3 / 2)
+			lost_us[n_lost++] = t;
+		else
+			record(&h, t, 1);
+	}
+	assert_true(n_back > 1400);
+	assert_true(h.count > 1400);
+	assert_true(peak(&h, SEC) <= 1000);
+	bucket_set_fini(&set);
 }
 
 /* Exactness may not be bought with sloth: a greedy load gets 98%. */
@@ -453,6 +511,7 @@ main(void)
 		cmocka_unit_test(takes_all_windows_or_none),
 		cmocka_unit_test(more_than_the_depth_never_comes),
 		cmocka_unit_test(what_is_given_back_can_be_taken_again),
+		cmocka_unit_test(a_window_that_is_over_gets_nothing_back),
 		cmocka_unit_test(largest_numbers_do_not_overflow),
 		cmocka_unit_test(a_clock_that_stands_refills_nothing),
 		cmocka_unit_test(a_change_keeps_what_was_spent),
@@ -460,6 +519,8 @@ main(void)
 		cmocka_unit_test(a_window_that_comes_back_is_remembered),
 		cmocka_unit_test(never_more_than_the_count_in_any_window),
 		cmocka_unit_test(with_a_burst_at_most_that_much_more),
+		cmocka_unit_test(
+		    connects_that_time_out_allow_no_second_helping),
 		cmocka_unit_test(a_greedy_load_gets_nearly_all),
 		cmocka_unit_test(no_change_hands_anything_out),
 		cmocka_unit_test(full_at_is_when_nothing_is_remembered),
