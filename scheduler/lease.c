@@ -326,6 +326,8 @@ loose_when(const struct lease *l, struct lease_item *it, int64_t n,
 void
 lease_loosen(struct lease *l, unsigned n_nodes, int64_t now_us)
 {
+	enum lease_mode was = l->mode;
+
 	if (n_nodes == 0 && l->mode == LEASE_GRANTED)
 		return;
 	if (n_nodes > 0 && l->mode == LEASE_LOOSE && l->n_nodes == n_nodes)
@@ -342,6 +344,8 @@ lease_loosen(struct lease *l, unsigned n_nodes, int64_t now_us)
 
 		if (it->kind == LEASE_DAY)
 			continue;
+		if (it->kind == LEASE_LONG && was == LEASE_GRANTED)
+			l->n_lapsed += it->held > 0 ? it->held : 0;
 		/* A long window begins with nothing: what there was may have
 		 * been granted to others. */
 		it->held =

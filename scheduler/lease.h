@@ -74,6 +74,7 @@ struct lease {
 	int64_t asked_us; /* INT64_MIN: never */
 	int64_t more_us;  /* there may be more then; 0: unknown */
 	unsigned n_idle;  /* calls in a row without use */
+	int64_t n_lapsed; /* tokens in hand that ran out */
 	enum lease_mode mode;
 	unsigned n_nodes; /* LOOSE: parts */
 	unsigned n;

@@ -131,17 +131,20 @@ item_ask(struct lease *l, struct lease_item *it, int64_t want, int64_t now_us,
 		keep = at_least(it->held, 0);
 	if (it->kind != LEASE_DAY && !lease_is_valid(l, now_us))
 		keep = 0;
-	back = it->kind == LEASE_LONG && l->mode == LEASE_GRANTED &&
-		lease_is_valid(l, now_us)
-	    ? it->held - keep
+	back = it->kind == LEASE_LONG && l->mode == LEASE_GRANTED
+	    ? at_least(it->held - keep, 0)
 	    : 0;
+	if (!lease_is_valid(l, now_us)) {
+		l->n_lapsed += back;
+		back = 0;
+	}
 	*out = (struct lease_ask_item){
 		.kind = it->kind,
 		.id = it->id,
 		.limit = it->limit,
 		.have = keep,
 		.want = want,
-		.back = at_least(back, 0),
+		.back = back,
 	};
 	it->want = want;
 	if (it->kind == LEASE_DAY) {

@@ -215,8 +215,16 @@ n_queued(const struct lease_entry *e)
 }
 
 static void
+note_lapsed(struct lease_entry *e)
+{
+	e->s->cluster.totals.n_expired += (uint64_t)e->lease.n_lapsed;
+	e->lease.n_lapsed = 0;
+}
+
+static void
 note_asked(struct lease_entry *e, const struct lease_ask *ask)
 {
+	note_lapsed(e);
 	for (unsigned i = 0; i < ask->n; i++)
 		e->s->cluster.totals.n_returned += (uint64_t)ask->items[i].back;
 	e->wanted = ask->n > 0 ? ask->items[0].want : 0;
@@ -385,6 +393,7 @@ sched_cluster(struct sched *s, enum cluster_grants grants, int64_t period_us,
 			lease_loosen(&e->lease, 0, s->now_us);
 		if (grants != GRANTS_ASKED)
 			e->lease.is_asking = false;
+		note_lapsed(e);
 		arm(e);
 		wake(e);
 	}

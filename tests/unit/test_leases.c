@@ -191,6 +191,39 @@ an_unused_permit_comes_back(void **state)
 	world_end(&w);
 }
 
+/* Granted ten of an hour's, one left, and then no answer came in time. */
+static void
+what_runs_out_in_hand_is_counted(void **state)
+{
+	struct lease_totals totals;
+	struct world w;
+
+	(void)state;
+	fixture_init(&w.f);
+	fixture_rate(&fixture_provider(&w.f, "gmail")->limits, 5000,
+	    3600 * SEC);
+	fixture_route(&w.f, "ip-a", 20);
+	fixture_stream(&w.f, "default", PRIORITY_NORMAL, 1, "ip-a", NULL);
+	world_start(&w);
+	share(&w);
+	world_add(&w, "default", "gmail", 1);
+	world_plan(&w);
+	answer(&w, 10);
+	assert_int_equal(world_plan(&w).kind, PLAN_DISPATCH);
+	sched_lease_totals(w.s, &totals);
+	assert_int_equal(totals.n_expired, 0);
+	w.now_us += 3 * SEC;
+	answer(&w, 0);
+	sched_lease_totals(w.s, &totals);
+	assert_int_equal(totals.n_expired, 9);
+	/* Once, and not what was handed back in time. */
+	w.now_us += 3 * SEC;
+	answer(&w, 0);
+	sched_lease_totals(w.s, &totals);
+	assert_int_equal(totals.n_expired, 9);
+	world_end(&w);
+}
+
 int
 main(void)
 {
@@ -203,6 +236,7 @@ main(void)
 		cmocka_unit_test(a_failed_call_is_made_again_and_not_at_once),
 		cmocka_unit_test(without_redis_parts_or_nothing),
 		cmocka_unit_test(an_unused_permit_comes_back),
+		cmocka_unit_test(what_runs_out_in_hand_is_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
