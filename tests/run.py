@@ -275,7 +275,9 @@ def main():
     parser.add_argument("words", nargs="*")
     args = parser.parse_args()
     os.environ["FLYBALL_BUILD"] = os.path.abspath(args.build)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # Also where a shell started this beside other things, and unittest would take an exit for a test's.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     tally = Tally()
     if args.part or args.words:
         run_part(tally, args)
@@ -285,7 +287,7 @@ def main():
         print("failed:", ", ".join(tally.failures))
     print(f"{tally.passed} passed, {tally.failed} failed"
           + (f", {tally.skipped} skipped" if tally.skipped else ""), flush=True)
-    return 1 if tally.failed or tally.passed == 0 else 0
+    return 1 if tally.failed or tally.passed + tally.skipped == 0 else 0
 
 
 if __name__ == "__main__":
