@@ -13,10 +13,12 @@
 
 #include "conf/rules.h"
 
-/* A company may own a whole IPv4 /8 and an IPv6 /19; more than that is never
- * one's own. */
-#define V4_MOST		((uint64_t)1 << 24)
-#define V6_LEAST_PREFIX 16
+/* A company may own a whole IPv4 /8, and of IPv6 at most about a /19; more than
+ * a /16 is never one's own. IPv6 is counted in networks of /64. */
+#define V4_MOST	     ((uint64_t)1 << 24)
+#define V6_MOST	     ((uint64_t)1 << (64 - V6_MOST_BITS))
+#define V6_MOST_BITS 16
+#define V6_MORE_BITS 1 /* wider is counted as this: it is enough */
 
 /* Of a kept network: IPv4 is ::ffff:a.b.c.d/96+n. */
 static const struct {
@@ -33,6 +35,8 @@ static const struct {
 	{ "fe80::", 10 },
 	{ "::1", 128 },
 };
+
+static const struct in6_addr v4_mapped = { .s6_addr = { [10] = 0xff, 0xff } };
 
 static bool
 is_within(const struct in6_addr *a, unsigned a_bits, const struct in6_addr *b,
@@ -66,37 +70,44 @@ is_private(const struct conf_cidr *c)
 static uint64_t
 n_public_v4(const struct conf_cidr *c)
 {
-	struct in6_addr mapped = { 0 };
-
-	mapped.s6_addr[10] = mapped.s6_addr[11] = 0xff;
 	if (is_private(c))
 		return 0;
-	if (is_within(&c->address, c->prefix_bits, &mapped, 96))
+	if (is_within(&c->address, c->prefix_bits, &v4_mapped, 96))
 		return (uint64_t)1 << (128 - c->prefix_bits);
-	return is_within(&mapped, 96, &c->address, c->prefix_bits)
+	return is_within(&v4_mapped, 96, &c->address, c->prefix_bits)
 	    ? (uint64_t)1 << 32
 	    : 0;
 }
 
-static bool
-is_wide_v6(const struct conf_cidr *c)
+/* Of the IPv6 world; what has IPv4 in it as well is told by that. */
+static uint64_t
+n_public_v6(const struct conf_cidr *c)
 {
-	return !is_private(c) && c->prefix_bits < V6_LEAST_PREFIX;
+	unsigned bits = c->prefix_bits;
+
+	if (is_private(c) || is_within(&c->address, bits, &v4_mapped, 96))
+		return 0;
+	if (bits < V6_MORE_BITS)
+		bits = V6_MORE_BITS;
+	return bits < 64 ? (uint64_t)1 << (64 - bits) : 1;
 }
 
 void
 rule_check_trust(const struct rules *r, const struct conf_listener *l,
     const char *item)
 {
-	uint64_t n = 0;
+	uint64_t n_v4 = 0, n_v6 = 0;
 	bool is_wide = false;
 
 	for (size_t i = 0; i < l->n_trusted; i++) {
 		const struct conf_cidr *c = &l->trusted[i];
 		char i_text[RULE_ITEM_SIZE];
 
-		n += n_public_v4(c);
-		if (n <= V4_MOST && !is_wide_v6(c))
+		n_v4 += n_public_v4(c);
+		n_v6 += n_public_v6(c);
+		if (n_v6 > 2 * V6_MOST) /* many of the widest don't overflow */
+			n_v6 = 2 * V6_MOST;
+		if (n_v4 <= V4_MOST && n_v6 <= V6_MOST)
 			continue;
 		is_wide = true;
 		if (!l->open_relay)
