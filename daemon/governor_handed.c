@@ -42,6 +42,21 @@ governor_handed_drop(struct governor *g, struct handed *h)
 	handed_remove(&g->logs->handed, h);
 }
 
+struct handed *
+governor_handed_rename(struct governor *g, struct handed *h, const char *key)
+{
+	struct handed *there = handed_find(&g->logs->handed, key);
+
+	if (h == NULL || there == h)
+		return h;
+	if (there != NULL) /* a queue id that is used again */
+		governor_handed_drop(g, there);
+	governor_logs_put(g, HANDED_PREFIX, handed_key(h), NULL);
+	h = handed_rekey(&g->logs->handed, h, key);
+	governor_handed_keep(g, h);
+	return h;
+}
+
 static void
 set_due(struct governor *g, struct handed *h)
 {
@@ -116,13 +131,9 @@ governor_replay(struct governor *g, struct log_slot *slot, const char *key,
 	if (id == NULL)
 		return;
 	log_store_take(store, id);
-	if (strcmp(id->key, key) != 0) {
-		/* Known by its ident alone so far. */
-		governor_logs_put(g, HANDED_PREFIX, key, NULL);
-		governor_handed_keep(g,
-		    handed_rekey(&g->logs->handed,
-			handed_find(&g->logs->handed, key), id->key));
-	}
+	if (strcmp(id->key, key) != 0) /* known by its ident alone so far */
+		governor_handed_rename(g, handed_find(&g->logs->handed, key),
+		    id->key);
 	for (struct stored_record *r = id->first; r != NULL; r = r->next) {
 		struct handed *h = handed_find(&g->logs->handed, id->key);
 

@@ -146,10 +146,7 @@ find_by_ident(struct governor *g, const struct log_slot *s,
 	h = handed_find(&g->logs->handed, placeholder);
 	if (h == NULL)
 		return NULL;
-	governor_logs_put(g, HANDED_PREFIX, placeholder, NULL);
-	h = handed_rekey(&g->logs->handed, h, key);
-	governor_handed_keep(g, h);
-	return h;
+	return governor_handed_rename(g, h, key);
 }
 
 /* A filter behind the MTA gave it back under another id: that one has it now,
@@ -166,8 +163,7 @@ follow_child(struct governor *g, const struct log_slot *s, struct handed *h,
 	if (strcmp(key, handed_key(h)) == 0 ||
 	    log_store_find(&g->logs->store, key) == NULL)
 		return false;
-	governor_logs_put(g, HANDED_PREFIX, handed_key(h), NULL);
-	governor_handed_keep(g, handed_rekey(&g->logs->handed, h, key));
+	governor_handed_rename(g, h, key);
 	governor_replay(g, (struct log_slot *)(uintptr_t)s, key, NULL);
 	return true;
 }

@@ -48,6 +48,9 @@ void governor_evidence(struct governor *g, struct log_slot *slot,
 void governor_release(struct governor *g, struct handed *h, uint32_t n);
 /* The entry changed, or goes: written with the next save. */
 void governor_handed_keep(struct governor *g, const struct handed *h);
+/* Its queue id is another one now; what had that id is forgotten. h is gone. */
+struct handed *governor_handed_rename(struct governor *g, struct handed *h,
+    const char *key);
 void governor_handed_drop(struct governor *g, struct handed *h);
 /* governor_handed.c */
 void governor_handed_tick(struct governor *g);

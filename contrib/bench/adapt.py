@@ -210,6 +210,9 @@ speed or standing ÷ attempts, *quality* = goodput × (1 − violations). Writte
 """
 
 
+NOTES = "\n## Notes\n"
+
+
 def table(rows, seeds):
     out = [f"Medians over the seeds {', '.join(map(str, seeds))}, {os.cpu_count()} CPUs, {time.strftime('%Y-%m-%d')}.\n",
            "| world | ceiling | goodput | violations | quality | goal | 554s |",
@@ -238,8 +241,11 @@ def main():
                   f"{SITUATIONS[n].goal:6.2f}  {m['rejects']:5.0f}  {'' if is_met else 'missed'}", flush=True)
     print(f"{sum(r[2] for r in rows)} of {len(rows)} goals met")
     if args.write:
-        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ADAPTATION.md"), "w") as f:
-            f.write(HEAD + table(rows, seeds))
+        path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ADAPTATION.md")
+        with open(path) as f:
+            notes = f.read().partition(NOTES)
+        with open(path, "w") as f:
+            f.write(HEAD + table(rows, seeds) + notes[1] + notes[2])
     return 0
 
 
