@@ -80,6 +80,10 @@ print_entry(const json_t *item)
 	strbuf_fini(&line);
 }
 
+/* The daemon gives no more at once; a list that is cut off must not pass for a
+ * whole one. */
+#define EXPORT_MOST 1000000
+
 int
 ctl_suppress_export(const struct ctl *ctl, int argc, char **argv)
 {
@@ -104,6 +108,13 @@ ctl_suppress_export(const struct ctl *ctl, int argc, char **argv)
 		strbuf_fini(&header);
 		for (size_t i = 0; i < json_array_size(list); i++)
 			print_entry(json_array_get(list, i));
+		if (json_array_size(list) >= EXPORT_MOST) {
+			fprintf(stderr,
+			    "flyballctl: these are the first %d entries and "
+			    "not all; `suppress list PATTERN` shows a part\n",
+			    EXPORT_MOST);
+			result = CTL_REFUSED;
+		}
 	}
 	json_decref(answer);
 	ctl_client_close(c);

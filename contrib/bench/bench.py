@@ -8,7 +8,6 @@ Only ratios within a run mean anything: the machine is whatever it is.
 """
 
 import argparse
-import glob
 import json
 import os
 import platform
@@ -17,7 +16,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))

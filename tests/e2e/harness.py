@@ -3,6 +3,7 @@
 follow a script, a real Postfix, certificates. Every server takes a free port
 and is stopped by its pid; everything lives in a temporary directory."""
 
+import atexit
 import functools
 import itertools
 import json
@@ -51,7 +52,7 @@ def wait_until(predicate, timeout=10.0, what="condition"):
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"timed out after {timeout:g} s waiting for {what}")
+            raise AssertionError(f"timed out after {timeout * PATIENCE:g} s waiting for {what}")
         time.sleep(0.02)
 
 
@@ -79,6 +80,7 @@ def certificate(name="localhost"):
     """A self-signed P-256 certificate and key for a name: (cert, key) paths."""
     if name not in _certificates:
         d = tempfile.mkdtemp(prefix="flyball-cert-")
+        atexit.register(shutil.rmtree, d, ignore_errors=True)
         cert, key = os.path.join(d, "cert.pem"), os.path.join(d, "key.pem")
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
 from harness import Flyball, TempDir, free_port, wait_until
 
@@ -309,7 +308,3 @@ def rates_over(times, window_s):
         if t - window_s >= times[0]:
             least = min(least, i - j + 1)
     return most, least
-
-
-def sleep_until(monotonic_s):
-    time.sleep(max(0, monotonic_s - time.monotonic()))

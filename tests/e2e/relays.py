@@ -71,18 +71,6 @@ listen:
     def between(self, start, end):
         return self.at(end) - self.at(start)
 
-    def windows(self, span, start, end):
-        """The most and the least in any such span within [start, end]."""
-        points = [(t, n) for t, n in self.points if start <= t + self.offset <= end]
-        sums, j = [], 0
-        for t, n in points:
-            while points[j][0] < t - span - 0.001:
-                j += 1
-            if t - points[0][0] >= span:
-                # The points are not quite a tenth apart: what the span itself holds.
-                sums.append((n - points[j][1]) * span / max(span, t - points[j][0]))
-        return (max(sums), min(sums)) if sums else (0, 0)
-
 
 def sent_times(relays):
     """When each recipient was sent (the transaction's start), by the relays'

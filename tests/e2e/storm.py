@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 
-from harness import certificate, wait_until
+from harness import wait_until
 
 # Mail to this domain is refused for good, and the sender must hear of it.
 NOWHERE = "nowhere.test"

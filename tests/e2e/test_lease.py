@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from harness import Flyball, wait_until
+from harness import wait_until
 from redis_server import Cluster, RedisServer, available, rates_over
 
 CONFIG = """

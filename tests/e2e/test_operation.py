@@ -7,7 +7,6 @@ import os
 import smtplib
 import socket
 import subprocess
-import threading
 import time
 import unittest
 

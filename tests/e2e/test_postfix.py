@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: ISC
 """In front of a real Postfix, which delivers to smtp-sink; fed by smtp-source."""
 
-import os
 import smtplib
 import subprocess
-import time
 import unittest
 
 import storm
