@@ -102,7 +102,7 @@ make_room(struct host_cache *c)
 	if (HASH_COUNT(c->hosts) < HOST_CACHE_MOST)
 		return;
 	HASH_ITER(hh, c->hosts, h, next)
-	if (h->query == NULL &&
+	if (h->query == NULL && h->waiting == NULL &&
 	    (oldest == NULL || h->used_us < oldest->used_us))
 		oldest = h;
 	if (oldest != NULL)
