@@ -13,6 +13,7 @@ import unittest
 
 from harness import wait_until
 from redis_server import Cluster, RedisServer, available, rates_over
+from relays import most_in, sent_times
 
 CONFIG = """
 listeners:
@@ -171,7 +172,6 @@ class Lease(unittest.TestCase):
             for f in c:
                 send(f, 7000)
             wait_flow(sink, 285)
-            start = time.monotonic()
             redis.stop()
             for f in c:
                 wait_mode(f, "share")
@@ -182,8 +182,8 @@ class Lease(unittest.TestCase):
                 wait_mode(f, "shared")
             time.sleep(4)
             self.assertGreater(sink.in_span(time.monotonic() - 1, 1), 270)
-            most, _ = rates_over(sink.since(start), 1.0)
-            self.assertLessEqual(most, 300 + SLACK)
+            # When each was sent, as a busy machine brings them late and together.
+            self.assertLessEqual(most_in(sent_times(c), 1), 300 + SLACK)
             # One alert, and one when it was over.
             for f in c:
                 self.assertEqual([e["state"] for e in f.events("alert")], ["share", "shared"])
