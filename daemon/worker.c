@@ -16,6 +16,7 @@
 #include "daemon/trace.h"
 #include "daemon/worker_private.h"
 #include "sink/mail_report.h"
+#include "sink/stream.h"
 
 struct configure_letter {
 	struct letter letter;
@@ -264,6 +265,7 @@ run(void *arg)
 	session_io_close_all(w);
 	pool_free(w->pool);
 	w->pool = NULL;
+	stream_free_lingering();
 	return NULL;
 }
 

@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #include "conf/base/clock.h"
 #include "conf/base/xalloc.h"
@@ -34,6 +35,7 @@
 #define LINGER_MAX 256
 
 static _Thread_local unsigned n_lingering;
+static _Thread_local struct stream *lingering;
 
 /* ---- life ---- */
 
@@ -118,11 +120,21 @@ stream_free(struct stream *s)
 	if (s == NULL || s->is_dead)
 		return;
 	close_socket(s);
-	n_lingering -= s->state == STREAM_LINGERING;
+	if (s->state == STREAM_LINGERING) {
+		n_lingering--;
+		DL_DELETE2(lingering, s, linger_prev, linger_next);
+	}
 	s->state = STREAM_ENDED;
 	s->is_dead = true;
 	if (s->depth == 0)
 		release(s);
+}
+
+void
+stream_free_lingering(void)
+{
+	while (lingering != NULL)
+		stream_free(lingering);
 }
 
 /* All is out and the owner is gone: close, but let a peer that still sends
@@ -151,6 +163,7 @@ stream_free_flush(struct stream *s)
 		return;
 	}
 	n_lingering++;
+	DL_APPEND2(lingering, s, linger_prev, linger_next);
 	s->state = STREAM_LINGERING;
 	if (n_lingering > LINGER_MAX) {
 		stream_enter(s);

@@ -58,6 +58,8 @@ void stream_free(struct stream *s);
 void stream_discard(struct stream *s);
 /* Flushes what is queued (at most 5 s), then closes; callbacks end now. */
 void stream_free_flush(struct stream *s);
+/* Closes now what of this thread is still flushed: its loop has ended. */
+void stream_free_lingering(void);
 
 /* Takes ssl; NULL fails as a handshake does. Input that lies unread in clear
  * is thrown away (RFC 3207 4.2: no command injection). tls_done follows. */

@@ -21,6 +21,7 @@ enum stream_state {
 };
 
 struct stream {
+	struct stream *linger_prev, *linger_next;
 	struct event_base *base;
 	const struct stream_ops *ops;
 	void *arg;
