@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* `queue`, `message`, and what retry, bounce, drop and reroute did, for people. */
+/* `queue`, `message`, and what retry, bounce, drop and reroute did, for
+ * people. */
 #include <string.h>
 
 #include "conf/base/strbuf.h"

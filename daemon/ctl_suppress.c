@@ -82,13 +82,13 @@ print_entry(const json_t *item)
 
 /* The daemon gives no more at once; a list that is cut off must not pass for a
  * whole one. */
-#define EXPORT_MOST 1000000
+#define EXPORT_MOST "1000000"
 
 int
 ctl_suppress_export(const struct ctl *ctl, int argc, char **argv)
 {
 	char *words[] = { (char *)"suppress", (char *)"list", (char *)"limit",
-		(char *)"1000000" };
+		(char *)EXPORT_MOST };
 	struct ctl_client *c = ctl_client_open(ctl, false);
 	struct strbuf header = { 0 };
 	json_t *answer, *list;
@@ -108,11 +108,11 @@ ctl_suppress_export(const struct ctl *ctl, int argc, char **argv)
 		strbuf_fini(&header);
 		for (size_t i = 0; i < json_array_size(list); i++)
 			print_entry(json_array_get(list, i));
-		if (json_array_size(list) >= EXPORT_MOST) {
+		if (json_array_size(list) >= strtoul(EXPORT_MOST, NULL, 10)) {
 			fprintf(stderr,
-			    "flyballctl: these are the first %d entries and "
-			    "not all; `suppress list PATTERN` shows a part\n",
-			    EXPORT_MOST);
+			    "flyballctl: these are the first " EXPORT_MOST
+			    " entries, there may be more; `suppress list "
+			    "PATTERN` shows a part\n");
 			result = CTL_REFUSED;
 		}
 	}

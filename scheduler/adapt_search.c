@@ -21,7 +21,7 @@
  */
 #include "scheduler/adapt_private.h"
 
-#define WIDER_FIRST_PERMILLE 4000 /* of the gap of the configured rate */
+#define WIDER_FIRST_PERMILLE 4000 /* of the first gap that was too short */
 #define WIDER_KNOWN_PERMILLE 1150 /* of one that went well before */
 #define WIDER_PERMILLE	     1500 /* of each further one */
 #define NARROWER_PERMILLE    900  /* of a good one, at the least */
