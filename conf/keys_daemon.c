@@ -334,7 +334,7 @@ static const struct key spool_keys[] = {
 	    .text = "Messages kept at most. Beyond, new mail is answered "
 		    "with 452 4.3.1, and what was accepted goes on." },
 	{ "max_bytes", &type_size, AT(conf_spool, max_bytes),
-	    .initial = "20GiB", BOUNDS(MIB, 256 * TIB),
+	    .initial = "20GiB", BOUNDS(MIB, 32 * TIB),
 	    .text = "What the messages may take on disk." },
 	{ "min_free", &type_size, AT(conf_spool, min_free_bytes),
 	    .initial = "1GiB", BOUNDS(0, 256 * TIB),

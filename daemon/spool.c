@@ -247,10 +247,15 @@ writer_end(struct spool *spool)
 static void
 grow_map(struct spool *spool)
 {
+	struct store *st = &spool->store;
 	struct err err;
 
-	if (store_resize(&spool->store, spool->settings.map_bytes, &err) < 0)
-		log_warn("spool_not_resized", LOG_STR("error", err.text));
+	if (store_resize(st, spool->settings.map_bytes, &err) == 0)
+		return;
+	log_warn("spool_not_resized", LOG_STR("error", err.text));
+	spool->settings.map_bytes = st->map_bytes; /* until a reload */
+	if (st->env == NULL)
+		trouble_begin(spool, &err);
 }
 
 static void *

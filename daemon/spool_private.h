@@ -106,7 +106,8 @@ int store_open(struct store *st, const char *dir, size_t map_bytes,
 void store_close(struct store *st);
 /* After a failed commit, see store_reopen() in spool_store.c. */
 int store_reopen(struct store *st, struct err *err_out);
-/* Makes the map larger; never smaller. */
+/* Makes the map larger; never smaller. -1: it is as it was, or where even that
+ * couldn't be had again, env is NULL, which is trouble. */
 int store_resize(struct store *st, size_t map_bytes, struct err *err_out);
 /* So few pages are left that only settlements may have them. Between
  * transactions. */

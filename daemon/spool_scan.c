@@ -17,6 +17,7 @@ struct scan {
 	void *arg;
 	struct envelope e;  /* of the message whose records are read now */
 	bool has_message;   /* and it could be read */
+	bool is_counted;    /* and there is a delivery that could be, too */
 	uint64_t passed_id; /* of one that couldn't */
 	uint64_t n_messages, n_deliveries, n_bytes, n_damaged;
 	uint8_t last_key[RECORD_KEY_MAX];
@@ -36,10 +37,24 @@ damaged(struct scan *s, const char *what, uint64_t message)
 static void
 end_message(struct scan *s)
 {
+	if (s->has_message && !s->is_counted)
+		damaged(s, "message without delivery", s->e.id);
 	if (s->has_message)
 		envelope_fini(&s->e);
 	s->e = (struct envelope){ 0 };
-	s->has_message = false;
+	s->has_message = s->is_counted = false;
+}
+
+/* By its first delivery: only the last one that leaves takes a message off
+ * the count, and its place among max_messages. */
+static void
+count_message(struct scan *s)
+{
+	if (s->is_counted)
+		return;
+	s->is_counted = true;
+	s->n_messages++;
+	s->n_bytes += s->e.size_bytes;
 }
 
 static void
@@ -53,8 +68,6 @@ begin_message(struct scan *s, uint64_t id, const MDB_val *data)
 	}
 	s->e.id = id;
 	s->has_message = true;
-	s->n_messages++;
-	s->n_bytes += s->e.size_bytes;
 }
 
 static void
@@ -72,6 +85,7 @@ tell_delivery(struct scan *s, const struct record_name *name,
 		return;
 	}
 	d.number = name->number;
+	count_message(s);
 	s->n_deliveries++;
 	if (s->added != NULL) {
 		s->e.deliveries = &d;

@@ -190,14 +190,18 @@ open_env(struct store *st, struct err *err_out)
 }
 
 static void
-close_env(struct store *st)
+reset_readers(struct store *st)
 {
-	struct spool_reader *r;
-
-	for (r = st->readers; r != NULL; r = r->next) {
+	for (struct spool_reader *r = st->readers; r != NULL; r = r->next) {
 		mdb_txn_abort(r->txn);
 		r->txn = NULL;
 	}
+}
+
+static void
+close_env(struct store *st)
+{
+	reset_readers(st);
 	if (st->env != NULL)
 		mdb_env_close(st->env);
 	st->env = NULL;
@@ -298,21 +302,27 @@ store_reopen(struct store *st, struct err *err_out)
 	return synced == 0 ? result : -1;
 }
 
+/* LMDB takes the old map away before it asks for the new one. Where that is
+ * refused the environment is left without any, and the next look into it would
+ * be the last: so it is opened again as large as it was. */
 int
 store_resize(struct store *st, size_t map_bytes, struct err *err_out)
 {
+	struct err ignored;
 	int rc;
 
 	if (map_bytes <= st->map_bytes || st->env == NULL)
 		return 0;
 	pthread_rwlock_wrlock(&st->lock);
-	for (struct spool_reader *r = st->readers; r != NULL; r = r->next) {
-		mdb_txn_abort(r->txn);
-		r->txn = NULL;
-	}
+	reset_readers(st);
 	rc = mdb_env_set_mapsize(st->env, map_bytes);
-	if (rc == 0)
+	if (rc == 0) {
 		st->map_bytes = map_bytes;
+	} else {
+		close_env(st);
+		if (open_env(st, &ignored) < 0)
+			close_env(st);
+	}
 	pthread_rwlock_unlock(&st->lock);
 	if (rc != 0)
 		return err_set(err_out, "%s: map of %zu bytes: %s", st->path,
