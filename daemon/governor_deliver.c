@@ -503,7 +503,7 @@ governor_add(struct governor *g, const struct added_letter *a)
 		.attempts = a->attempts,
 		.sender_domain = a->sender_domain };
 
-	governor_mx_place(g, a->provider, a->site, &place);
+	governor_mx_place(g, a->provider, a->site, true, &place);
 	if (a->is_new && a->recipients != NULL)
 		governor_event_accepted(g, a, place.provider);
 	if (place.status != NULL) {

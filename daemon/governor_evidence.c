@@ -242,7 +242,9 @@ note_told(struct governor *g, const struct handed *h,
 	char address[400];
 
 	if (r->kind == MTA_LOG_EXPIRED)
-		return governor_is_news(g, h->message, "expired", "*");
+		return governor_is_expiry_news(g, h->message,
+		    span_copy(r->queue_id, address, sizeof(address)),
+		    h->of->provider, h->of->site);
 	if (r->kind != MTA_LOG_BOUNCED)
 		return true;
 	return governor_is_news(g, h->message, "bounced",

@@ -40,7 +40,7 @@ governor_note_relayed(struct governor *g, const struct job *job)
 	if (!g->rt->conf->feedback.reports.is_given)
 		return;
 	if (r->relayed == NULL)
-		r->relayed = relayed_new(RELAYED_SLOTS);
+		r->relayed = relayed_new(RELAYED_SLOTS, g->shared.trace_key);
 	e.route = intern(job->route_name);
 	e.stream = intern(t->envelope->stream);
 	for (size_t i = 0; i < t->n_recipients; i++) {
@@ -61,6 +61,10 @@ governor_note_relayed(struct governor *g, const struct job *job)
 		relayed_add(r->relayed, RELAYED_ENVID, envid, &e);
 }
 
+/* ---- what was told ---- */
+
+/* A message goes to each of its recipients once, whatever the number of the
+ * delivery that they are in: so no number stands here. */
 static char *
 told_name(uint64_t message, const char *outcome, const char *recipient)
 {
@@ -74,14 +78,9 @@ bool
 governor_was_told(const struct governor *g, uint64_t message,
     const char *outcome, const char *recipient)
 {
-	const struct relayed *relayed = g->reports->relayed;
-	char *name;
-	bool was_told;
+	char *name = told_name(message, outcome, recipient);
+	bool was_told = told_has(&g->reports->told, name);
 
-	if (relayed == NULL)
-		return false;
-	name = told_name(message, outcome, recipient);
-	was_told = relayed_find(relayed, RELAYED_TOLD, name) != NULL;
 	free(name);
 	return was_told;
 }
@@ -90,17 +89,49 @@ bool
 governor_is_news(struct governor *g, uint64_t message, const char *outcome,
     const char *recipient)
 {
-	struct relayed_entry e = { .message = message };
 	char *name;
 
+	if (!g->rt->conf->feedback.reports.is_given)
+		return true;
 	if (governor_was_told(g, message, outcome, recipient))
 		return false;
-	if (g->reports->relayed != NULL) {
-		name = told_name(message, outcome, recipient);
-		relayed_add(g->reports->relayed, RELAYED_TOLD, name, &e);
-		free(name);
-	}
+	name = told_name(message, outcome, recipient);
+	told_add(&g->reports->told, name, clock_utc_us(), &g->stale);
+	free(name);
 	return true;
+}
+
+/*
+ * The MTA gave up on what it has under that queue id, and names no recipients.
+ * Its notices tell of each: those that bring the id back are about just these,
+ * of others the destination is all that is left to go by.
+ */
+bool
+governor_is_expiry_news(struct governor *g, uint64_t message,
+    const char *queue_id, const char *provider, const char *site)
+{
+	char *place = xasprintf("%s:%s", provider, site);
+	bool is_news = governor_is_news(g, message, "expired", queue_id);
+
+	if (is_news)
+		governor_is_news(g, message, "expired-to", place);
+	free(place);
+	return is_news;
+}
+
+bool
+governor_has_expired(const struct governor *g, uint64_t message,
+    const char *queue_id, const char *provider, const char *site)
+{
+	char *place;
+	bool has_expired;
+
+	if (*queue_id != '\0')
+		return governor_was_told(g, message, "expired", queue_id);
+	place = xasprintf("%s:%s", provider, site);
+	has_expired = governor_was_told(g, message, "expired-to", place);
+	free(place);
+	return has_expired;
 }
 
 /* ---- known again ---- */
@@ -193,18 +224,21 @@ find_message(struct governor *g, const struct mail_report *r,
 	return is_known;
 }
 
-/* As its mail is sorted now: where it was then isn't kept. */
+/* As its mail is sorted now: where it was then isn't kept. Name servers are
+ * asked for none but those to whom our mail went, or strangers would have us
+ * ask for whatever they write. */
 static void
-place(struct governor *g, const char *address, struct found *f)
+place(struct governor *g, struct found *f)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
 	const struct conf_provider *p;
 	struct mx_place at;
 
-	if (domain_normalise(address_domain(address), domain) < 0)
+	if (domain_normalise(address_domain(f->address), domain) < 0)
 		snprintf(domain, sizeof(domain), "invalid");
 	p = destination_by_domain(g->rt->index, domain);
-	governor_mx_place(g, p->name, p->is_other ? domain : "", &at);
+	governor_mx_place(g, p->name, p->is_other ? domain : "",
+	    f->proof != NULL, &at);
 	snprintf(f->provider, sizeof(f->provider), "%s", at.provider);
 	snprintf(f->site, sizeof(f->site), "%s", at.site);
 }
@@ -214,12 +248,14 @@ governor_known(struct governor *g, const struct mail_report *r,
     const struct report_recipient *to, struct found *out)
 {
 	struct found *f = out;
+	bool is_known;
 
 	*f = (struct found){ .route = "", .stream = "", .by = "" };
 	f->address = *to->original != '\0' ? to->original : to->final;
 	if (domain_normalise(address_domain(r->mail_from), f->sender_domain) <
 	    0)
 		f->sender_domain[0] = '\0';
-	place(g, f->address, f);
-	return find_message(g, r, to, f);
+	is_known = find_message(g, r, to, f);
+	place(g, f);
+	return is_known;
 }

@@ -4,6 +4,7 @@
 
 #include "daemon/governor_private.h"
 #include "daemon/relayed.h"
+#include "daemon/told.h"
 
 /*
  * Which mail a report is about, and how far it can be believed. Inside
@@ -12,6 +13,7 @@
 struct governor_reports {
 	bool has_key;
 	struct relayed *relayed; /* NULL until reports are read */
+	struct told told;
 };
 
 struct found { /* what one recipient's report is about */

@@ -124,7 +124,7 @@ is_askable(const struct governor *g, const char *domain)
 
 void
 governor_mx_place(struct governor *g, const char *provider, const char *site,
-    struct mx_place *out)
+    bool asks, struct mx_place *out)
 {
 	const struct mx_facts *f;
 	bool is_fresh;
@@ -141,7 +141,7 @@ governor_mx_place(struct governor *g, const char *provider, const char *site,
 		return;
 	f = mx_table_find(g->mx->table, site);
 	is_fresh = f != NULL && mx_facts_are_fresh(f, clock_utc_us());
-	if (!is_fresh)
+	if (!is_fresh && asks)
 		ask(g, site);
 	/* What is out of date is better than nothing, but no ground for
 	 * sending mail back. */
@@ -149,6 +149,8 @@ governor_mx_place(struct governor *g, const char *provider, const char *site,
 		place_by_facts(g, f, out);
 		return;
 	}
+	if (!asks)
+		return;
 	out->sort_by_us = clock_mono_us();
 	if (!resolver_is_silent(g->resolver))
 		out->sort_by_us += g->rt->conf->dns.timeout_us;

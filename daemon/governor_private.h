@@ -137,8 +137,9 @@ void governor_mx_close(struct governor *g);
 bool governor_mx_restore(struct governor *g, const void *key, size_t key_len,
     const void *value, size_t value_len);
 void governor_mx_reload(struct governor *g); /* the snapshot was swapped */
+/* asks: where it isn't known (any more), name servers are asked for it. */
 void governor_mx_place(struct governor *g, const char *provider,
-    const char *site, struct mx_place *out);
+    const char *site, bool asks, struct mx_place *out);
 /* Of a delivery that isn't with the scheduler. */
 void governor_bounce_unroutable(struct governor *g, uint64_t message,
     uint32_t number, uint32_t n_pending, const struct mx_place *place);
@@ -177,7 +178,8 @@ void governor_reports_open(struct governor *g);
 void governor_reports_close(struct governor *g);
 bool governor_reports_restore(struct governor *g, const void *key,
     size_t key_len, const void *value, size_t value_len);
-void governor_reports_restored(struct governor *g);
+/* -1: there is no key to sign with, and none can be made. */
+int governor_reports_restored(struct governor *g, struct err *err_out);
 /* governor_known.c: the mail that reports are about. */
 void governor_note_relayed(struct governor *g, const struct job *job);
 /* Is this outcome ("bounced", ...) of that recipient told for the first time?
@@ -186,6 +188,12 @@ bool governor_is_news(struct governor *g, uint64_t message, const char *outcome,
     const char *recipient);
 bool governor_was_told(const struct governor *g, uint64_t message,
     const char *outcome, const char *recipient);
+/* The same of what an MTA gave up: all that it has under a queue id. */
+bool governor_is_expiry_news(struct governor *g, uint64_t message,
+    const char *queue_id, const char *provider, const char *site);
+/* Of a report; queue_id "": it brings none. */
+bool governor_has_expired(const struct governor *g, uint64_t message,
+    const char *queue_id, const char *provider, const char *site);
 /* governor_evidence.c: what came later, in the counts and the history. */
 void governor_note_verdict(struct governor *g, const struct evidence *e);
 void governor_report(struct governor *g, struct report_letter *letter_take);

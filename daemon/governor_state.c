@@ -73,9 +73,8 @@ governor_restore(struct governor *g, struct err *err_out)
 	if (spool_facts_each(g->spool, restore_one, &r, err_out) < 0)
 		return -1;
 	sched_restored(g->sched, now_us);
-	governor_reports_restored(g);
 	governor_handed_restored(g);
-	return 0;
+	return governor_reports_restored(g, err_out);
 }
 
 /* ---- saving ---- */

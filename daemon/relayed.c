@@ -10,9 +10,8 @@
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/random.h>
+#include <string.h>
 
-#include "conf/base/siphash.h"
 #include "conf/base/xalloc.h"
 
 #define SET	 8
@@ -32,15 +31,14 @@ struct relayed {
 };
 
 struct relayed *
-relayed_new(size_t n_slots)
+relayed_new(size_t n_slots, const uint8_t key[SIPHASH_KEY_SIZE])
 {
 	struct relayed *r =
 	    xcalloc(1, sizeof(*r) + n_slots * sizeof(struct slot));
 
 	assert(n_slots >= SET && (n_slots & (n_slots - 1)) == 0);
 	r->n_slots = n_slots;
-	if (getrandom(r->key, sizeof(r->key), 0) != sizeof(r->key))
-		r->key[0] = 1;
+	memcpy(r->key, key, sizeof(r->key));
 	return r;
 }
 
@@ -60,7 +58,7 @@ hash_of(const struct relayed *r, enum relayed_key kind, const char *text)
 
 	copy[len++] = (char)kind;
 	for (; *text != '\0' && len < sizeof(copy); text++)
-		copy[len++] = kind == RELAYED_RECIPIENT || kind == RELAYED_TOLD
+		copy[len++] = kind == RELAYED_RECIPIENT
 		    ? (char)tolower((unsigned char)*text)
 		    : *text;
 	hash = siphash(r->key, copy, len);

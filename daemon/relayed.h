@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/base/siphash.h"
+
 /*
  * What left lately, in memory of a fixed size: by recipient, Message-ID, ENVID
- * or queue id, for reports that don't bring our mark back, and what was told of it.
- * The oldest is forgotten first; a restart forgets all.
+ * or queue id, for reports that don't bring our mark back. The oldest is
+ * forgotten first; a restart forgets all.
  */
 struct relayed;
 
@@ -25,10 +27,11 @@ enum relayed_key {
 	RELAYED_MESSAGE_ID,
 	RELAYED_ENVID,
 	RELAYED_QUEUE_ID, /* with the next hop */
-	RELAYED_TOLD,	  /* "MESSAGE OUTCOME RECIPIENT" */
 };
 
-struct relayed *relayed_new(size_t n_slots); /* a power of two, from 8 */
+/* n_slots: a power of two, from 8. The key is secret, and copied. */
+struct relayed *relayed_new(size_t n_slots,
+    const uint8_t key[SIPHASH_KEY_SIZE]);
 void relayed_free(struct relayed *r);
 void relayed_add(struct relayed *r, enum relayed_key kind, const char *text,
     const struct relayed_entry *e);

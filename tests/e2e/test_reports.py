@@ -9,6 +9,7 @@ import smtplib
 import time
 import unittest
 
+from dns_server import DnsServer
 from harness import Flyball, Peer, Postfix, wait_until
 from mta import Exim, reason_against
 
@@ -166,6 +167,42 @@ class Reports(unittest.TestCase):
             self.assertEqual(self.suppressed(f), {})
             self.send(f, "victim@mine.test")
 
+    def test_it_counts_once_over_a_restart(self):
+        with self.flyball() as f:
+            mark = re.search("X-Flyball-Trace: .*", self.send(f, "angry@mine.test")).group()
+            for n in (1, 2):
+                self.report(f, ARF % ("abuse", "angry@mine.test", mark))
+                self.report(f, dsn("angry@mine.test", mark))
+                wait_until(lambda: len(f.events("complained")) == len(f.events("bounced")) == n, 5, "both reports")
+                day = f.ctl("plan", "out/mine")["history"][-1]
+                self.assertEqual((day["complained"], day["bounced"]), (1, 1))
+                f.stop()
+                f.start()
+            self.assertEqual([e.get("repeat") for e in f.events("complained")], [None, True])
+
+    def test_who_is_no_recipient_has_nothing_looked_up(self):
+        """Name servers are asked about domains of our mail, not about those
+        that strangers write of."""
+        zone = {f"{name}.test": {"MX": [(10, f"mx.{name}.test")]} for name in ("known", "stranger", "later")}
+        with DnsServer(zone) as dns, self.flyball() as f:
+            with open(f.config_path) as text:
+                config = text.read()
+            f.stop()
+            f.configure(config.replace("dns: {mx: false}", f'dns: {{servers: ["{dns.address}"]}}'))
+            f.start()
+            mark = re.search("X-Flyball-Trace: .*", self.send(f, "a@known.test")).group()
+            self.report(f, dsn("a@stranger.test"))
+            self.report(f, dsn("b@stranger.test", "Message-ID: <m.a@app.test>"))
+            self.report(f, dsn("c@stranger.test", mark))
+            self.report(f, ARF % ("abuse", "d@stranger.test", mark))
+            wait_until(lambda: f.events("complained"), 5, "the last report")
+            self.assertEqual(len(f.events("unknown_report")), 1)
+            self.assertEqual(len(f.events("bounced")), 2)
+            self.send(f, "b@later.test")  # asked for behind whatever was asked for
+            asked = {name for name, _ in dns.queries}
+            self.assertIn("later.test", asked)
+            self.assertNotIn("stranger.test", asked)
+
     def test_a_recipient_speaks_not_for_its_domain(self):
         none = dict(status="5.1.2", text="550 5.1.2 no such domain")
         with self.flyball() as f:
@@ -275,6 +312,37 @@ class Reports(unittest.TestCase):
             self.assertEqual([bool(e.get("repeat")) for e in f.events("bounced")], [False, True, False, True, False])
             self.assertEqual(f.ctl("lane", "out/mine")["handed"], 0)
             self.assertEqual(f.ctl("status")["load"]["failed"], 3)
+            self.report(f, dsn("r0@mine.test"))  # without a mark: once more what the log told
+            wait_until(lambda: len(f.events("bounced")) == 6, 10, "the report without a mark")
+            self.assertEqual(day()["bounced"], 3)
+
+    def test_what_expired_speaks_for_nobody_else(self):
+        """The log doesn't name the recipients of what it gave up; those that
+        went another way aren't among them."""
+        n = iter(range(100))
+        peer = Peer({"eod": lambda _s, _c: f"250 2.0.0 Ok: queued as 1A2B3C4D{next(n)}"})
+        with peer, Flyball((CONFIG % ("", peer.port)).replace(
+                "feedback: {", 'feedback: {postfix_log: {path: "{dir}/mail.log", route: out}, ').replace(
+                "rate: unlimited", "rate: unlimited, recipients_per_message: 1, connections: 1"),
+                files={"mail.log": ""}) as f:
+            with smtplib.SMTP("127.0.0.1", f.port) as c:
+                c.sendmail("bounces@app.test", ["r0@mine.test", "r1@mine.test"], b"Subject: x\r\n\r\nx\r\n")
+            wait_until(lambda: len(f.events("relayed")) == 2, 10, "the handing over")
+            ids = {m["recipients"][0]: f"1A2B3C4D{i}" for i, m in enumerate(peer.messages)}
+            mark = re.search(r"X-Flyball-Trace: \S+", peer.messages[0]["data"].decode()).group()
+            with open(f.tmp.file("mail.log"), "a") as log:
+                log.write(f"Nov 25 04:00:00 host postfix/qmgr[7]: {ids['r0@mine.test']}: "
+                          "from=<bounces@app.test>, status=expired, returned to sender\n")
+            wait_until(lambda: f.events("expired"), 10, "the log's word")
+            for name in ("r0", "r1"):
+                self.report(f, dsn(f"{name}@mine.test", mark).replace(
+                    "Reporting-MTA", f"X-Postfix-Queue-ID: {ids[name + '@mine.test']}\nReporting-MTA"))
+            wait_until(lambda: len(f.events("bounced")) == 2, 10, "both notices")
+            self.assertEqual([bool(e.get("repeat")) for e in f.events("bounced")], [True, False])
+            self.report(f, ARF % ("abuse", "r1@mine.test", mark))
+            wait_until(lambda: f.events("complained"), 10, "the complaint")
+            day = f.ctl("plan", "out/mine")["history"][-1]
+            self.assertEqual((day["bounced"], day["complained"]), (2, 1))  # of r0 the log told
 
     def test_a_mark_speaks_for_nobody_else(self):
         """Whoever got mail has its mark, and might have others suppressed."""

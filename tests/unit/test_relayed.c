@@ -10,6 +10,8 @@
 
 #include "daemon/relayed.h"
 
+static const uint8_t key[SIPHASH_KEY_SIZE] = "0123456789abcde";
+
 static void
 add(struct relayed *r, enum relayed_key kind, const char *text,
     uint64_t message)
@@ -32,7 +34,7 @@ find(struct relayed *r, enum relayed_key kind, const char *text)
 static void
 by_its_names(void **state)
 {
-	struct relayed *r = relayed_new(64);
+	struct relayed *r = relayed_new(64, key);
 
 	(void)state;
 	add(r, RELAYED_RECIPIENT, "User@A.test", 1);
@@ -52,7 +54,7 @@ by_its_names(void **state)
 static void
 the_newest_stay(void **state)
 {
-	struct relayed *r = relayed_new(1024);
+	struct relayed *r = relayed_new(1024, key);
 	char name[32];
 	unsigned n_new = 0, n_old = 0;
 
