@@ -45,6 +45,8 @@ climb(struct adapt *a, int64_t now_us)
 static bool
 probe(struct adapt *a, int64_t now_us)
 {
+	if (adapt_search_again(a, now_us))
+		return true;
 	a->growth_permille = a->conf.recover.probe_permille;
 	a->above_us = now_us;
 	a->n_above = 0;

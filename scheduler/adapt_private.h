@@ -94,6 +94,8 @@ adapt_is_searching(const struct adapt *a)
 bool adapt_search_refused(struct adapt *a, int64_t base, int64_t now_us);
 /* Accepted so long after the one before; true: the rate changed. */
 bool adapt_search_accepted(struct adapt *a, int64_t gap_us, int64_t now_us);
+/* In a probe's place: a search that ended early goes on, if there was one. */
+bool adapt_search_again(struct adapt *a, int64_t now_us);
 
 /* ---- adapt_believe.c ---- */
 /* The limit, after a refusal, from what was measured and what was known. */

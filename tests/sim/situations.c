@@ -244,7 +244,8 @@ connections(const struct situation *st, uint64_t seed, struct outcome *out)
  * what tests/provider/worlds/slow.yaml has besides. Nothing is known of it. */
 static void
 slow_world(const struct situation *st, uint64_t seed, double gap_from,
-    double gap_to, unsigned burst_most, struct outcome *out)
+    double gap_to, unsigned burst_most, double ceiling_most,
+    struct outcome *out)
 {
 	struct sim *sim = begin(st, seed);
 	double rate = 1 / draw_log(sim, gap_from, gap_to);
@@ -255,11 +256,19 @@ slow_world(const struct situation *st, uint64_t seed, double gap_from,
 	spec.rate = rate;
 	spec.burst = 1 + (double)rng_below(&sim->rng, burst_most);
 	spec.latency.min_us = spec.latency.mean_us = 10000;
-	site = sim_site_add(sim, &spec, rate * draw_log(sim, 3, 10), 20);
+	site =
+	    sim_site_add(sim, &spec, rate * draw_log(sim, 3, ceiling_most), 20);
 	sim_start(sim);
 	sim_run(sim, MINUTE);
 	*out = measure(sim, site);
 	end(sim);
+}
+
+/* Twelve a minute, as a person would set it. */
+static void
+slow_round_limit(const struct situation *st, uint64_t seed, struct outcome *out)
+{
+	slow_world(st, seed, 5, 5, 1, 5, out);
 }
 
 /* One message in about five seconds and not one more. A minute holds thirteen,
@@ -269,14 +278,14 @@ slow_world(const struct situation *st, uint64_t seed, double gap_from,
 static void
 slow_limit(const struct situation *st, uint64_t seed, struct outcome *out)
 {
-	slow_world(st, seed, 4, 6, 1, out);
+	slow_world(st, seed, 4, 6, 1, 10, out);
 }
 
 /* Of all speeds at which there are few answers in a hold. */
 static void
 slow_limits(const struct situation *st, uint64_t seed, struct outcome *out)
 {
-	slow_world(st, seed, 1.5, 13, 3, out);
+	slow_world(st, seed, 1.5, 13, 3, 10, out);
 }
 
 /* Mail comes one message in five seconds, at random moments, and the provider
@@ -591,6 +600,10 @@ const struct situation situations[] = {
 	    .quality = 0.85,
 	    .violations = 1,
 	    .run = slow },
+	{ .name = "one per 5 s and a backlog",
+	    .quality = 0.85,
+	    .violations = 1,
+	    .run = slow_round_limit },
 	{ .name = "slow limit and a backlog",
 	    .quality = 0.85,
 	    .reached = 0.65,

@@ -118,6 +118,33 @@ the_gap_is_found_in_few_tries(void **state)
 	}
 }
 
+/* Twelve a minute, from different ceilings: one refusal in the first minute,
+ * and no more than the first interval lost. */
+static void
+a_round_gap_is_found_first(void **state)
+{
+	static const int64_t ceilings_us[] = { SEC, 5 * SEC / 4, 10 * SEC / 7,
+		5 * SEC / 3 };
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		struct lane l;
+		int64_t from_us;
+
+		begin(&l, SEC, ceilings_us[i], 5 * SEC);
+		from_us = l.now_us;
+		while (l.now_us - from_us < 56 * SEC)
+			send_next(&l, ceilings_us[i],
+			    l.n_accepted == 0 ? INT64_MIN / 2
+					      : l.now_us - TRIP_US);
+		if (l.n_refused != 1 || l.n_accepted < 12)
+			print_error("ceiling %zu: %d refused, %d accepted\n", i,
+			    l.n_refused, l.n_accepted);
+		assert_int_equal(l.n_refused, 1);
+		assert_in_range(l.n_accepted, 12, 13);
+	}
+}
+
 /* The first two are taken at the ceiling's speed, and a gap that is good only
  * because something was left in the bucket isn't kept to. */
 static void
@@ -130,6 +157,8 @@ a_bucket_of_two_is_no_trap(void **state)
 	for (size_t i = 0; i < 16; i++) {
 		int64_t gap_us = gaps_us[i / 4];
 		int64_t fast_us = gap_us / ceilings[i % 4];
+		int64_t from_us;
+		int n_before;
 		struct lane l;
 
 		begin(&l, SEC, fast_us, gap_us);
@@ -137,12 +166,18 @@ a_bucket_of_two_is_no_trap(void **state)
 		for (int k = 0; k < 24; k++)
 			send_next(&l, fast_us,
 			    k == 0 ? INT64_MIN / 2 : l.now_us - TRIP_US);
+		/* The gap that holds was looked for once more by now. */
+		from_us = l.now_us;
+		n_before = l.n_accepted;
+		for (int k = 0; k < 24; k++)
+			send_next(&l, fast_us, l.now_us - TRIP_US);
 		if (l.n_refused > 7)
 			print_error("gap %lld, ceiling x %lld: %d refused\n",
 			    (long long)gap_us, (long long)ceilings[i % 4],
 			    l.n_refused);
 		assert_in_range(l.n_refused, 1, 7);
-		assert_in_range(takes_us(adapt_rate(&l.a), RATE_ONE),
+		assert_in_range((l.now_us - from_us) /
+			(l.n_accepted - n_before),
 		    gap_us * 95 / 100, gap_us * 14 / 10);
 	}
 }
@@ -202,6 +237,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_gap_is_found_in_few_tries),
+		cmocka_unit_test(a_round_gap_is_found_first),
 		cmocka_unit_test(a_bucket_of_two_is_no_trap),
 		cmocka_unit_test(no_wait_is_longer_than_the_floor),
 		cmocka_unit_test(fast_lanes_are_measured_instead),
