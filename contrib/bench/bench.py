@@ -16,7 +16,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -495,8 +497,42 @@ def bench_share(out):
                f"both ways and {r['script_us_per_call']:.0f} us a call.")
 
 
+class FlyballWatched(FlyballRelay):
+    """The same with an event log, and somebody who reads metrics and lanes
+    every second."""
+    name = "flyball, watched"
+
+    def __init__(self, sink):
+        self.http_port = free_port()
+        super().__init__(sink, FLYBALL.replace("  log:", f"""\
+  event_log: {{dir}}/events.jsonl
+  http: {{listen: "127.0.0.1:{self.http_port}"}}
+  log:"""))
+        self.ended = threading.Event()
+        self.reader = threading.Thread(target=self.read)
+        self.reader.start()
+
+    def read(self):
+        while not self.ended.wait(1):
+            for path in ("metrics", "api/lanes"):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/{path}", timeout=10).read()
+
+    def close(self):
+        self.ended.set()
+        self.reader.join()
+        super().close()
+
+
+def bench_watched(out):
+    rows = compare("4 KiB, 50 sessions, with an event log, and metrics and lanes read every second",
+                   {FlyballRelay: 40000, FlyballWatched: 40000},
+                   lambda r, n: source(r, n, 4096), [FlyballRelay, FlyballWatched], out)
+    out.append(f"\nWatched: {100 * rows[FlyballWatched][1] / rows[FlyballRelay][1]:.0f} % of unwatched, "
+               f"{rows[FlyballWatched][2] / rows[FlyballRelay][2]:.2f} times the CPU.")
+
+
 BENCHES = {"cluster": bench_cluster, "share": bench_share, "reuse": bench_reuse, "new": bench_new, "large": bench_large, "latency": bench_latency,
-           "tls": bench_tls, "memory": bench_memory, "million": bench_million}
+           "watched": bench_watched, "tls": bench_tls, "memory": bench_memory, "million": bench_million}
 
 
 def versions():
