@@ -134,7 +134,8 @@ static const struct key cluster_keys[] = {
 	    .text = "The same for the Sentinels, where they want one." },
 	{ "tls_ca", &type_text, AT(tls_ca), .initial_doc = "the system's",
 	    .check = key_check_path,
-	    .text = "Certificates that are trusted, for rediss://." },
+	    .text = "Certificates that are trusted, for rediss://. Read again "
+		    "on a reload." },
 	{ "name", &type_text, AT(name), .initial_doc = "daemon.hostname",
 	    .check = key_check_name, .flags = KEY_RESTART,
 	    .text = "This relay's name among the others; no two may have the "

@@ -110,7 +110,9 @@ static const struct key route_keys[] = {
 		    "name are checked too." },
 	{ "tls_ca", &type_text, AT(conf_route, tls_ca), .check = key_check_path,
 	    .initial_doc = "the system's",
-	    .text = "PEM file with the authorities to trust with verify." },
+	    .text = "PEM file with the authorities to trust with verify. Read "
+		    "again on a reload; where it changed, connections that "
+		    "were made with the old one end." },
 	{ "tls_name", &type_text, AT(conf_route, tls_name),
 	    .check = key_check_domain, .initial_doc = "next_hop's host",
 	    .text = "The name that the certificate must have." },

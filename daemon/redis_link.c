@@ -321,6 +321,7 @@ set_place(struct redis_link *l, const struct conf_cluster *conf,
 	struct conf_route policy = { .tls = ROUTE_TLS_VERIFY,
 		.tls_ca = conf->tls_ca,
 		.tls_name = (char *)(uintptr_t) "" };
+	struct tls_trust trust = tls_trust_of(conf->tls_ca);
 	struct redis_url url;
 	SSL_CTX *tls = NULL;
 
@@ -336,6 +337,7 @@ set_place(struct redis_link *l, const struct conf_cluster *conf,
 	tls_client_context_free(l->tls);
 	redis_url_fini(&l->url);
 	l->tls = tls;
+	l->trust = trust;
 	l->url = url;
 	free(l->url_text);
 	free(l->tls_ca);
@@ -390,10 +392,13 @@ redis_link_new(struct event_base *base, const struct conf_cluster *conf,
 static bool
 is_same_place(const struct redis_link *l, const struct conf_cluster *conf)
 {
+	struct tls_trust trust = tls_trust_of(conf->tls_ca);
+
 	return strcmp(l->url_text, conf->redis) == 0 &&
 	    strcmp(l->password, conf->password) == 0 &&
 	    strcmp(l->sentinel_password, conf->sentinel_password) == 0 &&
 	    strcmp(l->tls_ca, conf->tls_ca) == 0 &&
+	    memcmp(&l->trust, &trust, sizeof(trust)) == 0 &&
 	    l->timeout_us == conf->timeout_us;
 }
 

@@ -7,6 +7,7 @@
 #include "daemon/redis_finder.h"
 #include "daemon/redis_link.h"
 #include "daemon/redis_login.h"
+#include "sink/tls.h"
 
 struct redis_script {
 	char *name;
@@ -82,6 +83,7 @@ struct redis_link {
 	char *url_text, *password, *sentinel_password, *tls_ca;
 	struct redis_url url;
 	SSL_CTX *tls;
+	struct tls_trust trust;	       /* that it was made with, or before */
 	struct conf_route *tls_policy; /* what sink/tls.h wants */
 
 	enum redis_state state;

@@ -121,10 +121,13 @@ pool_way_release(struct way *w)
 
 /* ---- configuration ---- */
 
-/* Whether connections made for `a` serve `b` as well. */
+/* Whether connections of the way serve route `b` as well. */
 static bool
-is_same_way(const struct conf_route *a, const struct conf_route *b)
+is_same_way(const struct way *w, const struct conf_route *b,
+    const struct tls_trust *trust)
 {
+	const struct conf_route *a = w->route;
+
 	return strcmp(a->name, b->name) == 0 &&
 	    strcmp(a->next_hop.text, b->next_hop.text) == 0 &&
 	    a->tls == b->tls && strcmp(a->tls_ca, b->tls_ca) == 0 &&
@@ -132,7 +135,8 @@ is_same_way(const struct conf_route *a, const struct conf_route *b)
 	    strcmp(a->source, b->source) == 0 &&
 	    strcmp(a->ehlo, b->ehlo) == 0 &&
 	    strcmp(a->auth.user, b->auth.user) == 0 &&
-	    strcmp(a->auth.password, b->auth.password) == 0;
+	    strcmp(a->auth.password, b->auth.password) == 0 &&
+	    memcmp(&w->trust, trust, sizeof(*trust)) == 0;
 }
 
 static void
@@ -148,12 +152,13 @@ way_retire(struct way *w)
 
 static struct way *
 way_new(struct pool *p, const struct conf *conf, const struct conf_route *route,
-    struct err *err_out)
+    const struct tls_trust *trust, struct err *err_out)
 {
 	struct way *w = xcalloc(1, sizeof(*w));
 
 	w->pool = p;
 	w->route = route;
+	w->trust = *trust;
 	if (route->tls != ROUTE_TLS_NONE) {
 		w->context = tls_client_context(route, err_out);
 		if (w->context == NULL) {
@@ -165,14 +170,30 @@ way_new(struct pool *p, const struct conf *conf, const struct conf_route *route,
 	return w;
 }
 
-/* The old way for this route when it can go on, or NULL. */
-static struct way *
-way_to_carry_over(const struct pool *p, const struct conf_route *route)
+/* Where among the pool's ways; n_ways: it is none of them. */
+static size_t
+way_index(const struct pool *p, const struct way *w)
 {
+	size_t i = 0;
+
+	while (i < p->n_ways && p->ways[i] != w)
+		i++;
+	return i;
+}
+
+/* The old way for this route when it can go on, else a new one. */
+static struct way *
+way_for(struct pool *p, const struct conf *conf, const struct conf_route *route,
+    struct err *err_out)
+{
+	/* Looked at once, before it is loaded: it may be written just now. */
+	struct tls_trust trust =
+	    tls_trust_of(route->tls == ROUTE_TLS_VERIFY ? route->tls_ca : "");
+
 	for (size_t i = 0; i < p->n_ways; i++)
-		if (p->ways[i] != NULL && is_same_way(p->ways[i]->route, route))
+		if (is_same_way(p->ways[i], route, &trust))
 			return p->ways[i];
-	return NULL;
+	return way_new(p, conf, route, &trust, err_out);
 }
 
 /* Goes on with its new settings; open connections keep the snapshot that they
@@ -181,9 +202,6 @@ static void
 way_carry_over(struct way *w, const struct conf *conf,
     const struct conf_route *route)
 {
-	for (size_t i = 0; i < w->pool->n_ways; i++)
-		if (w->pool->ways[i] == w)
-			w->pool->ways[i] = NULL;
 	conf_unref(w->conf);
 	w->conf = conf_ref(conf);
 	w->route = route;
@@ -195,15 +213,13 @@ make_ways(struct pool *p, const struct conf *conf, struct way **ways,
     struct err *err_out)
 {
 	for (size_t i = 0; i < conf->n_routes; i++) {
-		if (way_to_carry_over(p, &conf->routes[i]) != NULL)
+		ways[i] = way_for(p, conf, &conf->routes[i], err_out);
+		if (ways[i] != NULL)
 			continue;
-		ways[i] = way_new(p, conf, &conf->routes[i], err_out);
-		if (ways[i] == NULL) {
-			while (i-- > 0)
-				if (ways[i] != NULL)
-					way_retire(ways[i]);
-			return -1;
-		}
+		while (i-- > 0)
+			if (way_index(p, ways[i]) == p->n_ways)
+				way_retire(ways[i]);
+		return -1;
 	}
 	return 0;
 }
@@ -219,10 +235,12 @@ pool_configure(struct pool *p, const struct conf *conf, struct err *err_out)
 		return -1;
 	}
 	for (size_t i = 0; i < conf->n_routes; i++) {
-		if (ways[i] != NULL)
+		size_t at = way_index(p, ways[i]);
+
+		if (at == p->n_ways)
 			continue;
-		ways[i] = way_to_carry_over(p, &conf->routes[i]);
 		way_carry_over(ways[i], conf, &conf->routes[i]);
+		old[at] = NULL;
 	}
 	for (size_t i = 0; i < p->n_ways; i++)
 		if (old[i] != NULL)

@@ -11,6 +11,7 @@
 #include "sink/host_cache.h"
 #include "sink/pool.h"
 #include "sink/stream.h"
+#include "sink/tls.h"
 
 struct conn;
 
@@ -19,8 +20,9 @@ struct way {
 	struct pool *pool;
 	const struct conf *conf; /* holds route */
 	const struct conf_route *route;
-	SSL_CTX *context;  /* NULL when tls is none */
-	struct conn *idle; /* most recently used first */
+	SSL_CTX *context;	/* NULL when tls is none */
+	struct tls_trust trust; /* that the context was made with, or before */
+	struct conn *idle;	/* most recently used first */
 	unsigned n_conns;
 	bool is_retired;
 };

@@ -118,6 +118,27 @@ on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1; /* the reference is ours now */
 }
 
+struct tls_trust
+tls_trust_of(const char *tls_ca)
+{
+	struct tls_trust trust = { { 0 } };
+	FILE *f = *tls_ca != '\0' ? fopen(tls_ca, "re") : NULL;
+	EVP_MD_CTX *digest = f != NULL ? EVP_MD_CTX_new() : NULL;
+	bool is_read = digest != NULL &&
+	    EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1;
+	char buf[4096];
+	size_t n;
+
+	while (is_read && (n = fread(buf, 1, sizeof(buf), f)) > 0)
+		is_read = EVP_DigestUpdate(digest, buf, n) == 1;
+	if (is_read && !ferror(f))
+		EVP_DigestFinal_ex(digest, trust.sha256, NULL);
+	EVP_MD_CTX_free(digest);
+	if (f != NULL)
+		fclose(f);
+	return trust;
+}
+
 static int
 load_trust(SSL_CTX *context, const struct conf_route *route,
     struct err *err_out)

@@ -16,6 +16,12 @@ SSL_CTX *tls_server_context(const struct conf_tls *tls, struct err *err_out);
 SSL_CTX *tls_client_context(const struct conf_route *route,
     struct err *err_out);
 void tls_client_context_free(SSL_CTX *context); /* NULL is fine */
+/* What the file of tls_ca holds now, to tell a reload whether a context would
+ * be another one. All zeros: it names none, or can't be read. */
+struct tls_trust {
+	unsigned char sha256[32];
+};
+struct tls_trust tls_trust_of(const char *tls_ca);
 /* A connection's SSL for `route` with SNI, name checks as its policy says and
  * the route's last session to resume. */
 SSL *tls_client_new(SSL_CTX *context, const struct conf_route *route);

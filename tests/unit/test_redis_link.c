@@ -858,6 +858,43 @@ another_place(void **state)
 	world_fini(&w);
 }
 
+static void
+write_line(const char *path, const char *line)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(line, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* The same path, other certificates in it. */
+static void
+trust_that_changed(void **state)
+{
+	char path[] = "/tmp/test_redis_link.XXXXXX";
+	struct world w;
+	struct err err;
+
+	(void)state;
+	world_init(&w, NULL);
+	assert_true(close(mkstemp(path)) == 0);
+	write_line(path, "one\n");
+	w.conf.tls_ca = path;
+	start_link(&w, "redis://127.0.0.1:%u", w.redis.port);
+	RUN_UNTIL(&w, w.n_up == 1);
+	write_line(path, "one\n");
+	assert_int_equal(redis_link_configure(w.link, &w.conf, &err), 0);
+	run_for(&w, 50 * MS);
+	assert_int_equal(w.n_down, 0);
+	write_line(path, "another\n");
+	assert_int_equal(redis_link_configure(w.link, &w.conf, &err), 0);
+	RUN_UNTIL(&w, w.n_up == 2);
+	assert_int_equal(w.n_down, 1);
+	assert_int_equal(unlink(path), 0);
+	world_fini(&w);
+}
+
 int
 main(void)
 {
@@ -884,6 +921,7 @@ main(void)
 		cmocka_unit_test(sentinels_that_dont_help),
 		cmocka_unit_test(names_and_sockets),
 		cmocka_unit_test(another_place),
+		cmocka_unit_test(trust_that_changed),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
