@@ -477,7 +477,9 @@ start(struct governor *g, struct err *err_out)
 }
 
 /* What is in flight has ended: its settlements go to disk, the sessions that
- * wait for a commit get their answer, then the rest goes. */
+ * wait for a commit get their answer, then the rest goes. A deferral is heard
+ * once its settlement is on disk; so what the scheduler learns is written twice,
+ * now in case that this is cut short, and when nothing can come any more. */
 static void
 stop(struct governor *g)
 {
@@ -490,7 +492,9 @@ stop(struct governor *g)
 	g->auth = NULL;
 	for (unsigned i = 0; i < g->n_workers; i++)
 		worker_stop(g->workers[i]);
+	g->is_stopped = true;
 	mailbox_drain(g->mailbox);
+	governor_last_save(g);
 }
 
 int

@@ -66,6 +66,7 @@ struct governor {
 	bool is_scanning; /* at start: the spool tells what it has */
 	bool is_running;  /* everything accepts */
 	bool is_draining;
+	bool is_stopped; /* nothing but the last save is written any more */
 	unsigned n_drained;
 	unsigned n_halts; /* times that the drain timer fired */
 	bool wants_plan;  /* something changed in this turn */
@@ -97,6 +98,7 @@ void governor_drained(struct governor *g); /* one more worker is */
 int governor_restore(struct governor *g, struct err *err_out);
 /* At the end of each turn, and every second. */
 void governor_keep_state(struct governor *g);
+/* Nothing stays reserved. Once more when everything has stopped. */
 void governor_last_save(struct governor *g);
 /* On the spool's thread. */
 void governor_facts_kept(struct governor *g, struct spool_request *request);

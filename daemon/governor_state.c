@@ -129,11 +129,15 @@ save(struct governor *g, int64_t now_us)
 		/* Earlier saves may still be under way; theirs come later. */
 		return;
 	}
-	letter = xcalloc(1, sizeof(*letter));
-	letter->ticket = ticket;
 	q = xcalloc(1, sizeof(*q));
 	q->kind = SPOOL_FACTS;
 	q->facts = facts.first;
+	if (g->is_stopped) { /* nobody waits for it */
+		spool_write_last(g->spool, q);
+		return;
+	}
+	letter = xcalloc(1, sizeof(*letter));
+	letter->ticket = ticket;
 	q->owner = letter;
 	spool_submit(g->spool, q);
 }
@@ -220,6 +224,8 @@ governor_keep_state(struct governor *g)
 	if (now_us - g->utc_told_us >= UTC_EVERY_US)
 		tell_time(g, now_us);
 	tell_full_in_time(g, now_us);
+	if (g->is_stopped)
+		return;
 	if (sched_wants_save(g->sched) || now_us - g->saved_us >= SAVE_EVERY_US)
 		save(g, now_us);
 }

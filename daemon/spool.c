@@ -18,6 +18,7 @@
  */
 #include "daemon/spool.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 #include "conf/base/log.h"
 #include "conf/base/xalloc.h"
 #include "daemon/spool_private.h"
+
 
 void (*spool_test_step)(const char *where);
 size_t spool_test_map_bytes;
@@ -414,6 +416,16 @@ spool_write(struct spool *spool, struct spool_request *request_take)
 	grow_map(spool);
 	writer_turn(spool, list);
 	writer_end(spool);
+}
+
+void
+spool_write_last(struct spool *spool, struct spool_request *request_take)
+{
+	assert(!spool->is_running);
+	request_begin(request_take);
+	grow_map(spool);
+	writer_turn(spool, request_take);
+	writer_finish(spool);
 }
 
 void

@@ -161,6 +161,9 @@ void spool_submit(struct spool *spool, struct spool_request *request_take);
 /* Likewise, and where nobody writes just now the caller does, within the call:
  * for a thread that has nothing else to do until the answer comes. */
 void spool_write(struct spool *spool, struct spool_request *request_take);
+/* Likewise, after spool_stop(): the caller writes, within the call; answered
+ * SPOOL_FAILED where the disk doesn't. */
+void spool_write_last(struct spool *spool, struct spool_request *request_take);
 void spool_request_free(struct spool_request *request);
 
 /* ---- reading ---- */

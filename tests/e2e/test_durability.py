@@ -4,6 +4,7 @@ ways, full spools, clean stops."""
 
 import os
 import smtplib
+import threading
 import time
 import unittest
 
@@ -81,6 +82,36 @@ class Stops(unittest.TestCase):
             wait_until(lambda: len(peer.messages) >= 20, 20, "the rest")
             wait_until(lambda: f.n_queued() == 0, 10, "an empty queue")
             self.assertEqual(len(peer.messages), 20)
+
+    def test_what_was_answered_last_counts_after_the_start(self):
+        """The answer that comes when everything else has ended: its count of the
+        day, and what its lane learned of it."""
+        goes_on = threading.Event()
+
+        def late(session, argument):
+            goes_on.wait(10)
+            return "452 4.2.2 mailbox full" if "full" in argument else "421 4.7.28 unusual rate of mail"
+        config = CONFIG % ("", 0) + "plans:\n  slowly: {volumes: [1000], window: all, pace: front}\n"
+        with Peer({"rcpt": late}) as peer, Flyball(
+                config.replace("127.0.0.1:0", f"127.0.0.1:{peer.port}").replace("tls: none, conn", "plan: slowly, tls: none, conn")
+                .replace("first: 200ms, factor: 1, max: 200ms", "first: 1h, factor: 1, max: 1h")) as f:
+            with smtplib.SMTP("127.0.0.1", f.port) as c:
+                for name in ("full@x.test", "r@y.test"):
+                    c.sendmail("a@app.test", [name], b"Subject: x\r\n\r\nx\r\n")
+            wait_until(lambda: sum(c.startswith("RCPT") for c in peer.commands) == 2, 10, "both in flight")
+            f.process.terminate()
+            wait_until(lambda: "event=drain" in f.log(), 10, "the drain")
+            goes_on.set()
+            self.assertEqual(f.stop(), 0)
+            self.assertEqual(len(f.events("deferred")), 2)
+            peer.replies = {"rcpt": "452 4.2.2 wait"}
+            f.start()
+            day = f.ctl("plan", "out/other:x.test")["history"][-1]
+            self.assertEqual((day["attempted"], day["deferred"]), (1, 1))
+            # The lane goes on as slowly as it was told to; so it isn't refused at
+            # once by a provider that is back.
+            lane = f.ctl("lane", "out/other:y.test")
+            self.assertNotEqual((lane["adapt"]["state"], lane["adapt"]["rate"]), ("open", None))
 
     def test_second_daemon_is_refused(self):
         with Peer() as peer, Flyball(CONFIG % ("", peer.port)) as f:

@@ -23,13 +23,15 @@ static struct {
 	pthread_cond_t told;
 	unsigned n_committed;
 	bool is_failing;
-} news = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false };
+	enum spool_result result; /* that is expected */
+} news = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, false,
+	SPOOL_OK };
 
 static void
 on_committed(struct spool_request *q, void *arg)
 {
 	(void)arg;
-	assert_int_equal(q->result, SPOOL_OK);
+	assert_int_equal(q->result, news.result);
 	spool_request_free(q);
 	pthread_mutex_lock(&news.lock);
 	news.n_committed++;
@@ -81,15 +83,21 @@ open_and_start(void)
 	return spool;
 }
 
-static void
-put(struct spool *spool, const char *key, const char *value)
+static struct spool_request *
+fact_request(const char *key, const char *value)
 {
 	struct spool_request *q = xcalloc(1, sizeof(*q));
 
 	q->kind = SPOOL_FACTS;
 	q->facts =
 	    spool_fact_new(key, strlen(key), value, value ? strlen(value) : 0);
-	spool_submit(spool, q);
+	return q;
+}
+
+static void
+put(struct spool *spool, const char *key, const char *value)
+{
+	spool_submit(spool, fact_request(key, value));
 }
 
 static void
@@ -264,6 +272,31 @@ remove_dir(void **state)
 	return status;
 }
 
+/* When nobody else writes any more; with a disk that fails it is told so. */
+static void
+test_the_last_word(void **state)
+{
+	struct spool *spool = open_and_start();
+
+	(void)state;
+	spool_stop(spool);
+	spool_write_last(spool, fact_request("last", "word"));
+	await_committed(1);
+	spool_close(spool);
+	assert_facts("b=three;c=;d=four;last=word;");
+	spool = open_and_start();
+	spool_stop(spool);
+	spool_io.commit = failing_commit;
+	news.result = SPOOL_FAILED;
+	spool_write_last(spool, fact_request("last", "lost"));
+	spool_io.commit = mdb_txn_commit;
+	news.result = SPOOL_OK;
+	spool_write_last(spool, fact_request("last", NULL));
+	await_committed(2);
+	spool_close(spool);
+	assert_facts("b=three;c=;d=four;");
+}
+
 int
 main(void)
 {
@@ -272,6 +305,7 @@ main(void)
 		cmocka_unit_test(test_read_while_it_runs),
 		cmocka_unit_test(test_archive_is_left_out),
 		cmocka_unit_test(test_not_given_up),
+		cmocka_unit_test(test_the_last_word),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
