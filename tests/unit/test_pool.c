@@ -171,11 +171,11 @@ a_stale_connection_is_told_from_a_lost_reply(void **state)
 	world_close(&w);
 }
 
-/* A delayed acknowledgement is 40 ms; what is measured here is mostly that. */
+/* A delayed acknowledgement is 40 ms, and would come with each. */
 static void
 no_time_is_lost_between_two_halves_of_an_answer(void **state)
 {
-	int64_t begin_us;
+	int n_late = 0;
 	struct world w;
 
 	(void)state;
@@ -183,10 +183,13 @@ no_time_is_lost_between_two_halves_of_an_answer(void **state)
 	w.server.caps = "PIPELINING;CHUNKING";
 	w.server.is_piecemeal = true;
 	assert_int_equal(send_one(&w), FATE_DELIVERED);
-	begin_us = clock_mono_us();
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 20; i++) {
+		int64_t begin_us = clock_mono_us();
+
 		assert_int_equal(send_one(&w), FATE_DELIVERED);
-	assert_true(clock_mono_us() - begin_us < 20 * 20000);
+		n_late += clock_mono_us() - begin_us >= 40000;
+	}
+	assert_in_range(n_late, 0, 10);
 	world_close(&w);
 }
 
