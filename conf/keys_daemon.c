@@ -108,7 +108,8 @@ static const struct key admin_socket_keys[] = {
 	    .text = "Where the socket is. Its folder must exist." },
 	{ "mode", &type_mode, AT(conf_daemon, admin_socket.mode),
 	    .initial = "0660", .flags = KEY_RESTART,
-	    .text = "Who may connect: anybody who can may change the daemon." },
+	    .text = "Who may connect, and so look. Change things may root, the "
+		    "daemon's own user and the socket's group." },
 	{ "group", &type_text, AT(conf_daemon, admin_socket.group),
 	    .initial_doc = "the daemon's own", .check = key_check_plain,
 	    .flags = KEY_RESTART, .text = "The group that the socket gets." },

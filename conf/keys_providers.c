@@ -123,12 +123,12 @@ const struct section section_adapt = {
 #define TEXT_RECIPIENTS	 "Recipients in one transaction."
 
 /* The defaults are for providers: what a route leaves out is inherited. */
-#define LIMIT_ROWS(s, f, word, of_burst)                                      \
+#define LIMIT_ROWS(s, f, word, of_burst, text_burst)                          \
 	{ "rate", &type_rates, AT(s, f.rates), .initial = "unlimited",        \
 		.text = TEXT_RATE },                                          \
 	    { "burst", &type_count, AT(s, f.burst), .initial = "auto",        \
 		    BOUNDS(1, 1000000), .words = of_burst,                    \
-		    .text = TEXT_BURST },                                     \
+		    .text = text_burst },                                     \
 	    { "connections", &type_number, AT(s, f.connections),              \
 		    .initial = "unlimited", BOUNDS(1, 10000), .words = word,  \
 		    .text = TEXT_CONNECTIONS },                               \
@@ -144,7 +144,8 @@ const struct section section_adapt = {
 	}
 
 static const struct key route_limit_keys[] = {
-	LIMIT_ROWS(conf_route_limit, limits, NULL, NULL),
+	LIMIT_ROWS(conf_route_limit, limits, NULL, NULL,
+	    "Recipients that may leave at once."),
 	{ 0 },
 };
 const struct section section_route_limit = {
@@ -321,7 +322,8 @@ static const struct key provider_keys[] = {
 		    "example.net and all below it." },
 	{ "mx", &type_domains, AT(conf_provider, mx), .check = check_mx_suffix,
 	    .text = "A domain whose MX host ends so belongs here too." },
-	LIMIT_ROWS(conf_provider, limits, unlimited_word, burst_words),
+	LIMIT_ROWS(conf_provider, limits, unlimited_word, burst_words,
+	    TEXT_BURST),
 	{ "mode", &type_word, AT(conf_provider, mode), .initial = "enforce",
 	    .words = mode_words,
 	    .text = "shadow reports what the rates would hold, and holds "

@@ -301,9 +301,9 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 		   "known route, sender, stream and phase. It counts as a "
 		   "reply that flyball got itself: for the lane's speed, its "
 		   "plan, and the suppression list. Needs feedback.events.",
-	    .example = "feedback {\"event\":\"deferred\",\"recipient\":"
+	    .example = "feedback '{\"event\":\"deferred\",\"recipient\":"
 		       "\"a@gmail.com\",\"route\":\"ip-a\",\"reply\":"
-		       "\"421 4.7.28 unusual rate\"}",
+		       "\"421 4.7.28 unusual rate\"}'",
 	    .role = ROLE_CHANGE,
 	    .min_args = 1,
 	    .max_args = -1,

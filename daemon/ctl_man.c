@@ -134,6 +134,7 @@ man_flyballctl(void)
 	put_tag("1", "", "Refused: the answer says why.");
 	put_tag("2", "", "Wrong usage.");
 	put_tag("3", "", "No daemon answers at the socket.");
+	put_tag("4", "", "doctor found warnings, and nothing worse.");
 	fputs(".SH ENVIRONMENT\n", stdout);
 	put_tag("FLYBALL_SOCKET", "", "The socket where -s isn't given.");
 	put_tag("NO_COLOR", "", "When set and not empty: no colours.");

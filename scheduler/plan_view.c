@@ -272,6 +272,24 @@ n_to_leave(const struct lane *l, const char *stream, bool *has_out)
 	return (int64_t)n;
 }
 
+/* When the last of its deferred mail is tried again; INT64_MIN: none is. */
+static int64_t
+last_retry_us(const struct lane *l)
+{
+	const struct flow *f;
+	int64_t last = INT64_MIN;
+
+	DL_FOREACH2(l->dest->flows, f, dest_next)
+	{
+		int64_t at_us =
+		    f->lane == l ? heap_last_key(&f->retries) : INT64_MIN;
+
+		if (at_us > last)
+			last = at_us;
+	}
+	return last;
+}
+
 struct forecast_walk {
 	const char *stream;
 	void (*each)(const struct forecast_view *f, void *arg);
@@ -295,6 +313,7 @@ forecast_lane(struct sched *s, struct lane *l, void *arg)
 		.plan = q->has_plan && !quota_is_shadow(q) ? &q->warmup : NULL,
 	};
 	struct forecast_view v = { .lane = l->name, .gate = hold.gate };
+	int64_t retry_us = last_retry_us(l);
 	bool has;
 
 	f.n = v.n_waiting = n_to_leave(l, walk->stream, &has);
@@ -307,6 +326,8 @@ forecast_lane(struct sched *s, struct lane *l, void *arg)
 		    ? INT64_MAX
 		    : hold.until_us + s->utc_offset_us;
 	v.done_us = sched_mono(s, forecast_done(&f, &v.n_days));
+	if (v.done_us < retry_us)
+		v.done_us = retry_us;
 	walk->each(&v, walk->arg);
 }
 

@@ -114,3 +114,15 @@ heap_move(struct heap *h, struct heap_node *node, int64_t key)
 	sift_up(h, node->place - 1);
 	sift_down(h, node->place - 1);
 }
+
+int64_t
+heap_last_key(const struct heap *h)
+{
+	int64_t last = INT64_MIN;
+
+	/* It has nothing below it. */
+	for (uint32_t i = h->n / 2; i < h->n; i++)
+		if (h->v[i]->key > last)
+			last = h->v[i]->key;
+	return last;
+}

@@ -46,6 +46,9 @@ heap_top_key(const struct heap *h)
 	return h->n > 0 ? h->v[0]->key : INT64_MAX;
 }
 
+/* The largest key; INT64_MIN when empty. Looks at half of the nodes. */
+int64_t heap_last_key(const struct heap *h);
+
 static inline bool
 heap_has(const struct heap_node *node)
 {

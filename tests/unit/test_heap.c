@@ -24,6 +24,7 @@ empty_heap_has_no_top(void **state)
 	(void)state;
 	assert_null(heap_top(&h));
 	assert_int_equal(heap_top_key(&h), INT64_MAX);
+	assert_int_equal(heap_last_key(&h), INT64_MIN);
 	heap_fini(&h);
 }
 
@@ -39,6 +40,13 @@ comes_out_in_order(void **state)
 	for (int i = 0; i < 7; i++)
 		heap_add(&h, &items[i].node, keys[i]);
 	while (h.n > 0) {
+		int64_t last = INT64_MIN;
+
+		for (uint32_t i = 0; i < h.n; i++)
+			if (h.v[i]->key > last)
+				last = h.v[i]->key;
+		assert_int_equal(heap_last_key(&h), last);
+
 		struct heap_node *top = heap_top(&h);
 
 		assert_true(top->key >= before);

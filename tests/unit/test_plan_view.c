@@ -212,6 +212,32 @@ a_forecast_counts_days(void **state)
 	}
 }
 
+/* A lane is empty when the last of its deferred mail has had its turn. */
+static void
+a_forecast_waits_for_retries(void **state)
+{
+	static const struct verdict greylisted = {
+		.class = CLASS_GREYLIST,
+		.code = 450,
+		.reply = "450 4.2.0 greylisted",
+	};
+	struct forecast_view f = { 0 };
+	struct plan_world pw;
+	int64_t began_us;
+
+	(void)state;
+	pw_init(&pw);
+	pw_start(&pw, NULL, "2026-11-24");
+	began_us = pw.w.now_us;
+	pw_add_of(&pw, "news", "", 3, 1);
+	assert_int_equal(pw_run_as(&pw, 60 * SEC, greylisted), 3);
+	sched_forecasts_each(pw.w.s, NULL, pw.w.now_us, keep_forecast, &f);
+	assert_string_equal(f.lane, "ip-a/gmail");
+	assert_int_equal(f.n_waiting, 3);
+	assert_true(f.done_us >= began_us + pw.w.f.conf.spool.retry.first_us);
+	pw_end(&pw);
+}
+
 /* ---- room at submission ---- */
 
 static void
@@ -269,6 +295,7 @@ main(void)
 		cmocka_unit_test(orders_are_obeyed_at_once),
 		cmocka_unit_test(changes_are_told_with_their_evidence),
 		cmocka_unit_test(a_forecast_counts_days),
+		cmocka_unit_test(a_forecast_waits_for_retries),
 		cmocka_unit_test(a_plan_that_is_full_takes_no_more),
 	};
 
