@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""Fails on what isn't documented: a configuration key, a command, a metric; on
-paths in README.md that don't exist, and on examples that don't load."""
+"""Fails on what isn't documented: a configuration key, a command, a metric, an
+event; on files and commands that a text names and that aren't there, and on
+examples that don't load or don't say what the programs say."""
 
 import glob
 import os
@@ -115,31 +116,103 @@ def check_metrics():
                     complain(f"{os.path.relpath(path, ROOT)} names {name}, which isn't a metric")
 
 
-def check_readme():
-    text = read("README.md")
-    for path in re.findall(r"`((?:conf|scheduler|sink|daemon|tests|contrib)/[\w./*-]*)`", text):
-        if not glob.glob(os.path.join(ROOT, path)):
-            complain(f"README.md names {path}, which isn't there")
-    for target in set(re.findall(r"\bmake ([a-z]+)\b", text)):
-        if not re.search(rf"^{target}:", read("Makefile"), re.M):
-            complain(f"README.md names make {target}, which isn't there")
-    words = " ".join(re.findall(r"flyballctl ([a-z-]+)", text)).split()
-    table = read("daemon/command_table.c")
-    for word in set(words):
-        if f'.name = "{word}' not in table:
-            complain(f"README.md names flyballctl {word}, which isn't there")
+TEXTS = ["README.md", "SECURITY.md", "CHANGES", "contrib/man/flyballd.8", "contrib/debian/flyball.README.Debian"]
+TEXTS += sorted(os.path.relpath(p, ROOT) for p in glob.glob(os.path.join(ROOT, "contrib", "*", "*.md")))
+SOURCES = ("", "conf/base/", "conf/", "scheduler/", "sink/", "daemon/", "tests/unit/", "tests/e2e/", "contrib/", "contrib/docs/",
+           "contrib/bench/")
+
+
+def check_texts():
+    """Files, make's targets and commands that a text names are there."""
+    makefile, table = read("Makefile"), read("daemon/command_table.c")
+    for text_path in TEXTS:
+        text = read(text_path)
+        for word in re.split(r"[\s,()]+", " ".join(re.findall(r"`([^`]+)`", text))):
+            word = word.rstrip(".:;")
+            if re.match(r"(conf|scheduler|sink|daemon|tests|contrib)/", word):
+                found = glob.glob(os.path.join(ROOT, word)) or glob.glob(os.path.join(ROOT, word + ".[ch]"))
+            elif re.fullmatch(r"[\w*.-]+\.(c|h|py|md|sh)", word):
+                found = any(glob.glob(os.path.join(ROOT, folder, word)) for folder in SOURCES)
+            else:
+                continue
+            if not found:
+                complain(f"{text_path} names {word}, which isn't there")
+        for target in set(re.findall(r"(?:^    |`|&& )make ([a-z-]+)\b(?!/)", text, re.M)):
+            if not re.search(rf"^{target}:", makefile, re.M):
+                complain(f"{text_path} names make {target}, which isn't there")
+        for word in set(re.findall(r"(?:^ *|`|&& |\$ |\.B |fB)flyballctl (?:--json )?([a-z-]+)", text, re.M)):
+            if f'.name = "{word}' not in table:
+                complain(f"{text_path} names flyballctl {word}, which isn't there")
+
+
+def check_map():
+    """README's map has every folder, and no other."""
+    listed = set(re.findall(r"^\| `([a-z]+)/` \|", read("README.md"), re.M))
+    there = {name[:-1] for name in glob.glob("[a-z]*/", root_dir=ROOT) if not name.startswith("build")}
+    if listed != there:
+        complain(f"README.md's map differs from the tree in {sorted(listed ^ there)}")
+
+
+def check_events():
+    """Every event that the code can make is listed, and every one that is
+    listed can be made. The end-to-end tests look at the keys."""
+    rows = re.findall(r"^\| (`[^|]*) \| [^|]* \| [^|]* \|$", read("contrib/docs/events.md"), re.M)
+    listed = set(re.findall(r"`([a-z_]+)`", " ".join(rows)))
+    code = "".join(read(os.path.relpath(p, ROOT)) for p in sources("daemon", "scheduler"))
+    for name in set(re.findall(r'event_begin\([^,;]+, "([a-z_]+)"', code)) - listed:
+        complain(f"event {name} isn't in contrib/docs/events.md")
+    for name in sorted(listed):
+        if f'"{name}"' not in code:
+            complain(f"contrib/docs/events.md has {name}, which no code makes")
+    if len(listed) < 15:
+        complain("the list of events wasn't understood")
+
+
+def check_config(name, text):
+    path = os.path.join(BUILD, f"docs-{name}.yaml")
+    with open(path, "w") as f:
+        f.write(text)
+    ctl("check-config", path)
 
 
 def check_examples():
-    """Whole configurations load: the one that is installed, README's."""
-    paths = [p for p in ["contrib/flyball.yaml"] if os.path.exists(os.path.join(ROOT, p))]
-    for path in paths:
-        ctl("check-config", os.path.join(ROOT, path))
-    for i, block in enumerate(re.findall(r"```yaml\n(.*?)```", read("README.md"), re.S)):
-        path = os.path.join(BUILD, f"readme-{i}.yaml")
-        with open(path, "w") as f:
-            f.write(block)
-        ctl("check-config", path)
+    """Whole configurations load: the one that is installed, README's and those
+    of contrib/docs, with the files that they name, and routes where they leave
+    those to the reader."""
+    ctl("check-config", os.path.join(ROOT, "contrib/flyball.yaml"))
+    etc = os.path.join(BUILD, "docs-etc")
+    os.makedirs(etc, exist_ok=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x",
+                    "-keyout", f"{etc}/key.pem", "-out", f"{etc}/cert.pem"], check=True, capture_output=True)
+    for name in ("users", "redis.pw", "ses.pw"):
+        with open(os.path.join(etc, name), "w") as f:
+            f.write("" if name == "users" else "secret\n")
+    n = 0
+    for path in TEXTS:
+        if path.endswith("provider.md"):  # the demonstration provider's own
+            continue
+        for block in re.findall(r"```yaml\n(.*?)```", read(path), re.S):
+            if not re.search("^routes:", block, re.M):
+                block += 'routes: {ip-a: {next_hop: "127.0.0.1:1"}, ip-b: {next_hop: "127.0.0.1:2"}}\n'
+            check_config(f"{os.path.basename(path)}-{n}", block.replace("/etc/flyball/", etc + "/"))
+            n += 1
+    if n < 8:
+        complain(f"only {n} examples were found")
+
+
+def check_simulation():
+    """What README shows of a plan is what the command prints."""
+    block = re.search(r"    \$ (flyballctl simulate .*?)\n\n\(", read("README.md"), re.S).group(1)
+    command, _, shown = block.replace("\\\n", " ").partition("\n")
+    path = os.path.join(BUILD, "docs-plan.yaml")
+    with open(path, "w") as f:
+        f.write(re.findall(r"```yaml\n(.*?)```", read("README.md"), re.S)[1])
+    said = iter(ctl(*command.replace(" flyball.yaml", " " + path).split()[1:]).splitlines())
+    for line in shown.splitlines():
+        line = line[4:]
+        if line.strip() not in ("", "…") and line not in said:
+            complain(f"README.md shows what simulate doesn't: {line}")
+            break
 
 
 def check_licences():
@@ -151,7 +224,8 @@ def check_licences():
                 complain(f"{name} has no SPDX line")
 
 
-for check in (check_keys, check_commands, check_metrics, check_readme, check_examples, check_licences):
+for check in (check_keys, check_commands, check_metrics, check_events, check_texts, check_map, check_examples, check_simulation,
+              check_licences):
     check()
 if not complaints:
     print("docs: ok")

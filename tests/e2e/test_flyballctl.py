@@ -223,6 +223,45 @@ class Looks(unittest.TestCase):
             self.assertEqual(complete("log", "level"), ["error", "warn", "info", "debug", ""])
 
 
+class Examples(unittest.TestCase):
+    """What the help shows works, typed into a shell as it stands there."""
+
+    CONFIG = """
+listeners:
+  - {listen: "127.0.0.1:{port}", tls: none, auth: none, trusted: [127.0.0.0/8]}
+feedback: {events: true}
+providers:
+  gmail: {rate: 1/h}
+routes:
+  ip-a: {next_hop: "127.0.0.1:1", tls: none, plan: moderate}
+  ip-b: {next_hop: "127.0.0.1:1", tls: none}
+"""
+    # Of a cluster, of a terminal; the doctor asks other machines.
+    ELSEWHERE = ("cluster", "top", "doctor")
+    LAST = ("drain", "spool check", "spool export", "spool rebuild")
+
+    def test_every_example_works(self):
+        f = Flyball(self.CONFIG)
+        self.addCleanup(f.close)
+        send(f, 3)
+        f.tmp.file("bounced.csv", "address\nx@example.net\n")
+        message = f.ctl("queue")[-1]["message"]
+        for name in [c for c in commands() if c not in self.ELSEWHERE + self.LAST] + list(self.LAST):
+            text = re.search(r"^example: (.*)$", run("help", *name.split()).stdout, re.M).group(1).replace("06PHAR4SG0001", message)
+            text = re.sub(r"/(etc/flyball|var/tmp|var/lib)/", f.tmp.path + "/", text)
+            if name.startswith("spool"):
+                if f.process is not None:
+                    self.assertEqual(f.process.wait(20), 0)
+                    f.process = None
+                text = text.replace(name, f"{name} -c flyball.yaml")
+            is_endless = name == "events follow"
+            p = subprocess.run(["bash", "-c", ("timeout 1 " if is_endless else "") + text], cwd=f.tmp.path, text=True,
+                               capture_output=True, input="secret\n", timeout=60,
+                               env={**os.environ, "FLYBALL_SOCKET": f.socket,
+                                    "PATH": f"{os.path.dirname(FLYBALLCTL)}:{os.environ['PATH']}"})
+            self.assertEqual(p.returncode, 124 if is_endless else 0, (text, p.stdout[-300:], p.stderr[-300:]))
+
+
 class Changes(unittest.TestCase):
     def test_halve_a_rate_for_two_hours_and_put_it_back(self):
         with Flyball(CONFIG % ("20/s", 1)) as f:
