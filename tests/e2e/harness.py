@@ -488,13 +488,14 @@ class Provider:
 
 class Postfix:
     """A real Postfix with its own queue and configuration, relaying all mail
-    to `next_hop` (host:port). Needs root; `Postfix.available()` says."""
+    to `next_hop` (host:port); `extra` and `master` are further lines of main.cf
+    and master.cf. Needs root; `Postfix.available()` says."""
 
     @staticmethod
     def available():
         return os.geteuid() == 0 and os.path.exists("/usr/sbin/postfix")
 
-    def __init__(self, next_hop, extra=""):
+    def __init__(self, next_hop, extra="", master=""):
         self.tmp = TempDir()
         os.chmod(self.tmp.path, 0o755)
         self.port = free_port()
@@ -530,11 +531,11 @@ smtp_destination_concurrency_limit = 50
 """)
         with open("/etc/postfix/master.cf.proto" if os.path.exists("/etc/postfix/master.cf.proto")
                   else "/usr/share/postfix/master.cf.dist") as f:
-            master = f.read()
-        master = master.replace("smtp      inet  n       -       y       -       -       smtpd",
+            services = f.read()
+        services = services.replace("smtp      inet  n       -       y       -       -       smtpd",
                                 f"127.0.0.1:{self.port} inet n - n - - smtpd")
         lines = []
-        for line in master.splitlines():
+        for line in services.splitlines():
             if line and not line[0].isspace() and not line.startswith("#"):
                 words = line.split()
                 if len(words) >= 8:
@@ -543,6 +544,7 @@ smtp_destination_concurrency_limit = 50
             lines.append(line)
         if not any(l.startswith("postlog ") for l in lines):
             lines.append("postlog unix-dgram n - n - 1 postlogd")
+        lines.append(master)
         with open(os.path.join(d, "etc", "master.cf"), "w") as f:
             f.write("\n".join(lines) + "\n")
         self.run("start")
