@@ -531,8 +531,21 @@ def bench_watched(out):
                f"{rows[FlyballWatched][2] / rows[FlyballRelay][2]:.2f} times the CPU.")
 
 
-BENCHES = {"cluster": bench_cluster, "share": bench_share, "reuse": bench_reuse, "new": bench_new, "large": bench_large, "latency": bench_latency,
-           "watched": bench_watched, "tls": bench_tls, "memory": bench_memory, "million": bench_million}
+def bench_lease(out):
+    if not redis_server.available():
+        return
+    out.append("\n### One call for one lane's leases, in Redis\n")
+    out.append("| relays in the lane | limits | us | bytes both ways |")
+    out.append("| --- | --- | --- | --- |")
+    for name, items in (("one", shared.ONE_LIMIT), ("two windows and a day", shared.TWO_AND_A_DAY)):
+        for n in (3, 50):
+            us, n_bytes = shared.cost(n, items)
+            out.append(f"| {n} | {name} | {us:.0f} | {n_bytes:.0f} |")
+
+
+BENCHES = {"cluster": bench_cluster, "share": bench_share, "lease": bench_lease, "reuse": bench_reuse, "new": bench_new,
+           "large": bench_large, "latency": bench_latency, "watched": bench_watched, "tls": bench_tls, "memory": bench_memory,
+           "million": bench_million}
 
 
 def versions():

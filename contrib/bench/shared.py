@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: ISC
 """What sharing a limit costs and how exact it is: three relays at a lane of
-300/s through a real Redis. bench.py runs it as `share`; its figures are counts,
-which a busy machine hardly moves."""
+300/s through a real Redis, which bench.py runs as `share` (its figures are
+counts, which a busy machine hardly moves); and one call of the script alone, by
+the number of relays, as `lease`."""
 
+import os
 import time
 
+from harness import ROOT
 from redis_server import Cluster, RedisServer
 from relays import Counter, configuration, most_in, sent_times, submit
 
@@ -61,3 +64,43 @@ def measure(seconds=30):
                               ("total_net_input_bytes", "total_net_output_bytes")) / (calls["evalsha"] - before["evalsha"]),
         "script_us_per_call": (usec_after - usec) / (calls["evalsha"] - before["evalsha"]),
     }
+
+
+# Of an item that it asks for: kind, id, limit. One limit by the second; and
+# beside it one by the hour and a plan's day.
+ONE_LIMIT = [("s", 1000, 300)]
+TWO_AND_A_DAY = [("s", 1000, 300), ("p", 3600000, 20000), ("d", 20000, 100000)]
+
+
+def cost(n_relays, items, n_lanes=50, n_turns=20):
+    """One call of lease.lua as each relay makes it for each lane, one after the
+    other: (us in Redis, bytes both ways)."""
+    with open(os.path.join(ROOT, "daemon", "cluster", "lease.lua"), "rb") as file:
+        script = file.read()
+    with RedisServer() as redis:
+        client = redis.client()
+        sha = client("SCRIPT", "LOAD", script)
+        held = {}
+
+        def call(lane, relay, turn):
+            words = ["EVALSHA", sha, 2, f"{{flyball}}1:lane:ip-a/site{lane}", "{flyball}1:generation",
+                     1, "", 1000, 86400000, f"relay-{relay}", 1, turn + 1]
+            for i, (kind, id_, limit) in enumerate(items):
+                have = held.get((lane, relay, i), 0)
+                more = {"s": "", "p": 0, "d": f"{have} 0"}[kind]
+                words += [kind, id_, limit, 0 if kind == "d" else have, limit // n_relays, more]
+            answer = client(*words)
+            for i in range(len(items)):
+                held[lane, relay, i] = answer[4 + 5 * i]
+            return sum(len(str(w)) + 6 for w in words[3:]) + 60 + sum(len(str(a)) + 3 for a in answer)
+
+        n_bytes = 0
+        for turn in range(n_turns):
+            if turn == 2:  # all of them are there
+                before = script_us(redis)
+            for lane in range(n_lanes):
+                for relay in range(n_relays):
+                    n_bytes += call(lane, relay, turn)
+        us = script_us(redis) - before
+        client.close()
+    return us / ((n_turns - 2) * n_lanes * n_relays), n_bytes / (n_turns * n_lanes * n_relays)
