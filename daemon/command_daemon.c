@@ -43,6 +43,8 @@ command_reload(struct command *c)
 	answer_open(&c->out, NULL, '{');
 	answer_str(&c->out, "config", governor_conf(c->g)->file);
 	command_show_lines(c, "needs_restart", &notes);
+	if (c->errors.len > 0)
+		command_show_lines(c, "not_in_force", &c->errors);
 	answer_close(&c->out, '}');
 	strbuf_fini(&notes);
 	return 0;

@@ -251,6 +251,7 @@ void
 ctl_show_reload(const struct ctl *ctl, const json_t *result)
 {
 	const json_t *keys = json_object_get(result, "needs_restart");
+	const json_t *failed = json_object_get(result, "not_in_force");
 	const json_t *key;
 	size_t i;
 
@@ -258,6 +259,8 @@ ctl_show_reload(const struct ctl *ctl, const json_t *result)
 	printf("%s is in force\n", ctl_str(result, "config"));
 	json_array_foreach(keys, i, key)
 	    printf("needs a restart: %s\n", json_string_value(key));
+	json_array_foreach(failed, i, key)
+	    printf("but not: %s\n", json_string_value(key));
 }
 
 void

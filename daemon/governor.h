@@ -86,7 +86,8 @@ struct suppression_list *governor_suppressions(struct governor *g);
 void governor_store(struct governor *g, struct spool_fact *facts_take);
 
 /* Reads the configuration file again. -1: it has mistakes (all in errors_out),
- * and the old one goes on. notes_out: keys that need a restart. */
+ * and the old one goes on. notes_out: keys that need a restart; then errors_out
+ * has what of the new one couldn't be done all the same. */
 int governor_reload(struct governor *g, struct strbuf *errors_out,
     struct strbuf *notes_out);
 /* As SIGTERM: no new mail, what is in flight ends, then the process does. */

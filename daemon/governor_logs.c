@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * MTAs behind us, heard by their logs: which logs are read, which of our
- * messages a line speaks of, and what of it is kept. What a line means is
- * governor_evidence.c's.
+ * MTAs behind us, heard by their logs: which of our messages a line speaks of,
+ * and what of it is kept. Which logs are read is governor_logs_life.c's, what a
+ * line means governor_evidence.c's.
  *
  * A queue id comes by the reply to our transaction, or by the XFORWARD IDENT
  * that the MTA logs. It is written in the commit that settles the message, so
@@ -24,8 +24,7 @@
 #include "conf/base/xalloc.h"
 #include "daemon/outcome.h"
 
-#define SEC	     INT64_C(1000000)
-#define PLACE_PREFIX "l "
+#define SEC INT64_C(1000000)
 
 /* ---- facts ---- */
 
@@ -44,6 +43,28 @@ governor_logs_put(struct governor *g, const char *prefix, const char *name,
 	logs->last = &(*logs->last)->next;
 }
 
+/* Another reader has the log now, from where this one stopped. */
+static bool
+has_successor(const struct log_slot *s)
+{
+	for (const struct log_slot *t = s->next; t != NULL; t = t->next)
+		if (strcmp(t->name, s->name) == 0)
+			return true;
+	return false;
+}
+
+/* And what this one's predecessor read isn't through yet: its place is the one
+ * to be kept. */
+static bool
+has_predecessor(const struct governor *g, const struct log_slot *s)
+{
+	for (const struct log_slot *t = g->logs->slots; t != s; t = t->next)
+		if (strcmp(t->name, s->name) == 0 && t->reader != NULL &&
+		    !log_reader_is_idle(t->reader))
+			return true;
+	return false;
+}
+
 struct spool_fact *
 governor_logs_take_facts(struct governor *g)
 {
@@ -51,7 +72,9 @@ governor_logs_take_facts(struct governor *g)
 	struct spool_fact *facts;
 
 	for (struct log_slot *s = logs->slots; s != NULL; s = s->next) {
-		if (s->is_unsaved && !s->is_stopped)
+		if (!s->is_unsaved || has_predecessor(g, s))
+			continue;
+		if (!s->is_stopped || has_successor(s))
 			governor_logs_put(g, PLACE_PREFIX, s->name, s->place);
 		s->is_unsaved = false;
 	}
@@ -67,16 +90,6 @@ const struct conf_mta_log *
 governor_log_of(struct governor *g, const char *route)
 {
 	return conf_route_log(g->rt->conf, route);
-}
-
-static uint32_t
-id_of(const char *name)
-{
-	uint32_t hash = 0x811c9dc5u;
-
-	for (; *name != '\0'; name++)
-		hash = (hash ^ (unsigned char)*name) * 0x01000193u;
-	return hash;
 }
 
 void
@@ -207,8 +220,8 @@ on_broken(struct governor *g, struct log_slot *s, const struct log_batch *b)
 	    s->why);
 }
 
-static void
-keep_place(struct log_slot *s, const char *place)
+void
+governor_log_keep_place(struct log_slot *s, const char *place)
 {
 	if (*place == '\0' || strcmp(s->place, place) == 0)
 		return;
@@ -238,7 +251,7 @@ governor_log_batch(struct governor *g, struct letter *letter_take)
 		on_broken(g, s, b);
 		for (size_t i = 0; i < b->n_records; i++)
 			on_record(g, s, &b->records[i]);
-		keep_place(s, b->place);
+		governor_log_keep_place(s, b->place);
 		g->wants_plan = true;
 	}
 	log_batch_free(b);
@@ -253,7 +266,8 @@ free_gone(struct governor *g)
 	struct log_slot *s, *next;
 
 	DL_FOREACH_SAFE(g->logs->slots, s, next) {
-		if (!s->is_gone || !log_reader_is_idle(s->reader))
+		if (!s->is_gone ||
+		    (s->reader != NULL && !log_reader_is_idle(s->reader)))
 			continue;
 		DL_DELETE(g->logs->slots, s);
 		log_reader_free(s->reader);
@@ -356,184 +370,4 @@ governor_log_alerts_each(const struct governor *g,
 			each(text, arg);
 		}
 	}
-}
-
-/* ---- life ---- */
-
-bool
-governor_logs_restore(struct governor *g, const void *key, size_t key_len,
-    const void *value, size_t value_len)
-{
-	char *k = xstrndup(key, key_len), *v = xstrndup(value, value_len);
-	struct handed *h = NULL;
-	struct log_slot *s;
-	bool is_ours = true;
-
-	if (strncmp(k, HANDED_PREFIX, strlen(HANDED_PREFIX)) == 0) {
-		h = handed_parse(&g->logs->handed, k + strlen(HANDED_PREFIX),
-		    v);
-		if (h == NULL)
-			log_warn("state_unread", LOG_STR("key", k));
-	} else if (strncmp(k, PLACE_PREFIX, strlen(PLACE_PREFIX)) == 0) {
-		/* Its reader comes with governor_logs_start(). */
-		s = xcalloc(1, sizeof(*s));
-		s->name = xstrdup(k + strlen(PLACE_PREFIX));
-		s->place = xstrdup(v);
-		DL_APPEND(g->logs->slots, s);
-	} else {
-		is_ours = false;
-	}
-	free(k);
-	free(v);
-	return is_ours;
-}
-
-/* All that a reader is made of; malloc'd. */
-static char *
-describe(const struct conf_mta_log *log, enum mta_log_format format)
-{
-	struct strbuf text = { 0 };
-
-	strbuf_addf(&text, "%d %s\n%d\n%s", (int)format, log->path,
-	    log->journal, log->match != NULL ? log->match : "");
-	for (size_t i = 0; i < log->units.n; i++)
-		strbuf_addf(&text, "\n%s", log->units.v[i]);
-	return strbuf_take(&text);
-}
-
-static int
-open_log(struct governor *g, const struct conf_mta_log *log,
-    enum mta_log_format format, struct err *err_out)
-{
-	char *conf = describe(log, format);
-	char place[LOG_PLACE_TEXT];
-	struct log_reader *r;
-	struct log_slot *s;
-
-	DL_FOREACH(g->logs->slots, s)
-		if (!s->is_stopped && s->conf != NULL &&
-		    strcmp(s->conf, conf) == 0) {
-			s->is_gone = false;
-			free(conf);
-			return 0;
-		}
-	r = log_reader_new(log, format, g->mailbox, GOVERNOR_LOG, err_out);
-	if (r == NULL) {
-		free(conf);
-		return -1;
-	}
-	DL_FOREACH(g->logs->slots, s)
-		if (s->reader == NULL &&
-		    strcmp(s->name, log_reader_name(r)) == 0)
-			break;
-	if (s == NULL) {
-		s = xcalloc(1, sizeof(*s));
-		s->name = xstrdup(log_reader_name(r));
-		s->place = xstrdup("");
-		DL_APPEND(g->logs->slots, s);
-	}
-	s->reader = r;
-	s->conf = conf;
-	s->id = id_of(s->name);
-	s->is_gone = false;
-	if (log_reader_start(r, s->place, place, err_out) < 0) {
-		s->is_gone = s->is_stopped = true; /* the next reload tries */
-		return -1;
-	}
-	keep_place(s, place);
-	return 0;
-}
-
-static int
-open_all(struct governor *g, struct err *err_out)
-{
-	const struct conf_feedback *f = &g->rt->conf->feedback;
-	const struct conf_mta_log *log;
-	enum mta_log_format format;
-
-	for (size_t i = 0; (log = log_configured(f, i, &format)) != NULL; i++)
-		if (open_log(g, log, format, err_out) < 0)
-			return -1;
-	return 0;
-}
-
-int
-governor_logs_start(struct governor *g, struct err *err_out)
-{
-	struct log_slot *s, *next;
-
-	if (open_all(g, err_out) < 0)
-		return -1;
-	/* Places of logs that aren't read any more. */
-	DL_FOREACH_SAFE(g->logs->slots, s, next) {
-		if (s->reader != NULL)
-			continue;
-		governor_logs_put(g, PLACE_PREFIX, s->name, NULL);
-		DL_DELETE(g->logs->slots, s);
-		free(s->name);
-		free(s->place);
-		free(s);
-	}
-	return 0;
-}
-
-void
-governor_logs_reload(struct governor *g)
-{
-	struct log_slot *s;
-	struct err err;
-
-	g->logs->handed.most = (size_t)g->rt->conf->feedback.handed;
-	DL_FOREACH(g->logs->slots, s)
-		s->is_gone = true;
-	if (open_all(g, &err) < 0)
-		log_error("reload", LOG_STR("error", err.text));
-	DL_FOREACH(g->logs->slots, s)
-		if (s->is_gone && s->reader != NULL) {
-			s->is_stopped = true;
-			log_reader_stop(s->reader);
-		}
-}
-
-void
-governor_logs_open(struct governor *g)
-{
-	g->logs = xcalloc(1, sizeof(*g->logs));
-	g->logs->last = &g->logs->facts;
-	handed_init(&g->logs->handed, (size_t)g->rt->conf->feedback.handed);
-}
-
-void
-governor_logs_stop(struct governor *g)
-{
-	struct log_slot *s;
-
-	DL_FOREACH(g->logs->slots, s)
-		if (s->reader != NULL)
-			log_reader_stop(s->reader);
-}
-
-void
-governor_logs_close(struct governor *g)
-{
-	struct log_slot *s, *next;
-
-	if (g->logs == NULL)
-		return;
-	DL_FOREACH_SAFE(g->logs->slots, s, next) {
-		log_reader_free(s->reader);
-		free(s->name);
-		free(s->conf);
-		free(s->place);
-		free(s);
-	}
-	handed_fini(&g->logs->handed);
-	log_store_fini(&g->logs->store);
-	while (g->logs->facts != NULL) {
-		struct spool_fact *f = g->logs->facts->next;
-
-		free(g->logs->facts);
-		g->logs->facts = f;
-	}
-	free(g->logs);
 }

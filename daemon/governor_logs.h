@@ -7,8 +7,10 @@
 #include "daemon/log_reader.h"
 #include "daemon/log_store.h"
 
-/* Shared by governor_logs.c, governor_handed.c and governor_evidence.c only. */
+/* Shared by governor_logs.c, governor_logs_life.c, governor_handed.c and
+ * governor_evidence.c only. */
 #define HANDED_PREFIX "q " /* of facts */
+#define PLACE_PREFIX  "l "
 
 struct log_slot { /* one log that is read */
 	struct log_slot *prev, *next;
@@ -65,6 +67,8 @@ void governor_logs_key(uint32_t id, const char *queue_id, size_t len,
 /* A fact to be written with the next save; value NULL: it goes. */
 void governor_logs_put(struct governor *g, const char *prefix, const char *name,
     const char *value);
+/* Up to there it was read; written with the next save. */
+void governor_log_keep_place(struct log_slot *s, const char *place);
 void governor_log_alert(struct governor *g, const struct log_slot *s,
     const char *state, const char *why);
 const struct conf_mta_log *governor_log_of(struct governor *g,

@@ -152,7 +152,8 @@ bool governor_logs_restore(struct governor *g, const void *key, size_t key_len,
     const void *value, size_t value_len);
 void governor_handed_restored(struct governor *g); /* governor_handed.c */
 int governor_logs_start(struct governor *g, struct err *err_out);
-void governor_logs_reload(struct governor *g);
+/* -1: one at least can't be read, and was told; the others are. */
+int governor_logs_reload(struct governor *g, struct err *err_out);
 void governor_logs_stop(struct governor *g);
 void governor_logs_close(struct governor *g);
 void governor_logs_tick(struct governor *g); /* about once a second */

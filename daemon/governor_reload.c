@@ -57,8 +57,10 @@ swap_doors(struct governor *g, const struct conf *conf, struct err *err_out)
 	return -1;
 }
 
+/* `partly_out`: what couldn't be done, of a configuration that is in force. */
 static int
-reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
+reload_parts(struct governor *g, const struct conf *conf,
+    struct strbuf *partly_out, struct err *err_out)
 {
 	struct zone *zone = zone_open(conf->daemon.timezone, err_out);
 	struct runtime *rt;
@@ -85,7 +87,8 @@ reload_parts(struct governor *g, const struct conf *conf, struct err *err_out)
 	swap_zone(g, zone);
 	governor_mx_reload(g);
 	governor_lists_reload(g);
-	governor_logs_reload(g);
+	if (governor_logs_reload(g, err_out) < 0)
+		strbuf_addf(partly_out, "%s\n", err_out->text);
 	return 0;
 }
 
@@ -99,7 +102,7 @@ governor_reload(struct governor *g, struct strbuf *errors_out,
 	int result = -1;
 
 	if (conf != NULL)
-		result = reload_parts(g, conf, &err);
+		result = reload_parts(g, conf, errors_out, &err);
 	if (conf != NULL && result < 0)
 		strbuf_addf(errors_out, "%s\n", err.text);
 	if (result == 0)
@@ -113,6 +116,10 @@ governor_reload(struct governor *g, struct strbuf *errors_out,
 	if (result < 0)
 		log_error("reload", LOG_STR("result", "the old one stays"),
 		    LOG_STR("errors", errors_out->data));
+	else if (errors_out->len > 0)
+		log_error("reload", LOG_STR("result", "in part"),
+		    LOG_STR("errors", errors_out->data),
+		    LOG_STR("needs_restart", notes_out->data));
 	else
 		log_info("reload", LOG_STR("result", "ok"),
 		    LOG_STR("needs_restart", notes_out->data));

@@ -290,6 +290,23 @@ run(void *arg)
 
 /* ---- life ---- */
 
+int
+log_reader_check(const struct conf_feedback *f, struct err *err_out)
+{
+	for (size_t i = 0; i < f->n_pattern_logs; i++) {
+		struct err why;
+		size_t where;
+		struct log_pattern *p =
+		    log_pattern_new(f->pattern_logs[i].match, &where, &why);
+
+		if (p == NULL)
+			return err_set(err_out,
+			    "feedback.pattern_log[%zu].match: %s", i, why.text);
+		log_pattern_free(p);
+	}
+	return 0;
+}
+
 const struct conf_mta_log *
 log_configured(const struct conf_feedback *f, size_t i,
     enum mta_log_format *format_out)
@@ -401,6 +418,14 @@ log_reader_start(struct log_reader *r, const char *place,
 		return err_set(err_out, "log reader: %s", strerror(rc));
 	r->is_running = true;
 	return 0;
+}
+
+void
+log_reader_place(const struct log_reader *r, char out[LOG_PLACE_TEXT])
+{
+	*out = '\0';
+	if (r->file != NULL || r->journal != NULL)
+		place_now(r, out);
 }
 
 void

@@ -50,6 +50,8 @@ struct log_batch {
 };
 void log_batch_free(struct log_batch *b);
 
+/* What a reader would refuse of any of the logs; -1: err_out names its key. */
+int log_reader_check(const struct conf_feedback *f, struct err *err_out);
 /* Times without zone are the system's. NULL: the pattern doesn't compile. */
 struct log_reader *log_reader_new(const struct conf_mta_log *log,
     enum mta_log_format format, struct mailbox *to, int kind,
@@ -60,6 +62,8 @@ int log_reader_start(struct log_reader *r, const char *place,
     char place_out[LOG_PLACE_TEXT], struct err *err_out);
 /* Joins; batches may lie in the mailbox still. */
 void log_reader_stop(struct log_reader *r);
+/* Of one that was stopped: behind the last line of the last batch. */
+void log_reader_place(const struct log_reader *r, char out[LOG_PLACE_TEXT]);
 /* No batch of it is out. */
 bool log_reader_is_idle(struct log_reader *r);
 void log_reader_free(struct log_reader *r);

@@ -18,6 +18,7 @@
 
 #include "conf/base/xalloc.h"
 #include "daemon/activation.h"
+#include "daemon/log_reader.h"
 #include "sink/tls.h"
 
 #define BACKLOG 1024
@@ -196,7 +197,9 @@ make_parts(struct runtime *rt, struct err *err_out)
 			return -1;
 	}
 	rt->rules = reply_rules_new(conf, err_out);
-	return rt->rules != NULL ? check_routes(conf, err_out) : -1;
+	if (rt->rules == NULL || log_reader_check(&conf->feedback, err_out) < 0)
+		return -1;
+	return check_routes(conf, err_out);
 }
 
 static int

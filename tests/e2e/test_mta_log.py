@@ -10,7 +10,7 @@ import subprocess
 import time
 import unittest
 
-from harness import FLYBALLCTL, Flyball, Peer, Postfix, wait_until
+from harness import FLYBALLCTL, FLYBALLD, Flyball, Peer, Postfix, wait_until
 from mta import Journal
 
 CONFIG = """
@@ -253,6 +253,43 @@ class WrittenLog(unittest.TestCase):
             time.sleep(1)
             self.sent(f, 1)
             wait_until(lambda: lines() == 1, 10, "a line of the log that came back")
+
+    def test_read_in_another_way_by_reloads(self):
+        """A match that changes, while lines come: none is passed over."""
+        n = 200
+        match = r", credit: 1000, match: 'smtp\[\d+\]: (?<id>\w+): to=<(?<recipient>[^>]+)>.*status=(?<status>\w+)'"
+        config = self.CONFIG.replace("postfix_log", "pattern_log") % (self.peer.port, "handed: 1000", match)
+        with Flyball(config, files={"mail.log": ""}) as f:
+            with open(f.config_path) as c:
+                text = c.read()
+            send(f, ["a@gmail.com"], n)
+            wait_until(lambda: len(f.events("relayed")) == n, 30, "all handed over")
+            for number in range(1, n + 1):
+                self.sent(f, number)
+                if number % 20 == 0:
+                    with open(f.config_path, "w") as c:
+                        c.write(text.replace("status=", "()" * (number // 20) + "status="))
+                    f.ctl("reload")
+            wait_until(lambda: len(f.events("delivered")) >= n, 20, "every line")
+            self.assertEqual(len(f.events("delivered")), n)
+
+    def test_a_pattern_that_cannot_be_read_by(self):
+        """It is a mistake of the configuration, before anything has changed."""
+        with self.flyball("handed: 1000", "") as f:
+            with open(f.config_path) as c:
+                text = c.read()
+            bad = text.replace("feedback: {", "feedback: {pattern_log: {path: /dev/null, route: out, match: '[(?<id>]'}, ")
+            bad = re.sub(r"postfix_log: {[^}]*}", "", bad)
+            with open(f.config_path, "w") as c:
+                c.write(bad)
+            p = subprocess.run([FLYBALLD, "-t", "-c", f.config_path], capture_output=True, text=True)
+            self.assertEqual(p.returncode, 1)
+            self.assertIn("feedback.pattern_log[0].match: has no group (?<id>...)", p.stderr)
+            p = subprocess.run([FLYBALLCTL, "-s", f.socket, "reload"], capture_output=True, text=True)
+            self.assertEqual(p.returncode, 1)
+            send(f, ["a@gmail.com"])
+            self.sent(f, 1)  # the log before is read on
+            wait_until(lambda: len(f.events("delivered")) == 1, 10, "its line")
 
     def test_the_table_is_full(self):
         with self.flyball("handed: 100", ", credit: 1000") as f:

@@ -58,6 +58,7 @@ struct governor {
 	char *bounce_reply;
 	const char *reload_errors; /* NULL = it succeeds */
 	const char *reload_notes;
+	const char *reload_partly;
 	struct suppression_list *suppressions;
 	struct spool_fact *facts; /* stored, the newest first */
 };
@@ -296,6 +297,8 @@ governor_reload(struct governor *g, struct strbuf *errors_out,
 		strbuf_adds(errors_out, g->reload_errors);
 		return -1;
 	}
+	if (g->reload_partly != NULL)
+		strbuf_adds(errors_out, g->reload_partly);
 	if (g->reload_notes != NULL)
 		strbuf_adds(notes_out, g->reload_notes);
 	return 0;

@@ -763,7 +763,15 @@ reload_and_drain(void **state)
 	r = ask("reload");
 	assert_int_equal(json_array_size(json_object_get(r, "needs_restart")),
 	    2);
+	assert_null(json_object_get(r, "not_in_force"));
 	json_decref(r);
+	g.reload_partly = "log reader: no threads\n";
+	r = ask("reload");
+	assert_string_equal(json_string_value(json_array_get(
+				json_object_get(r, "not_in_force"), 0)),
+	    "log reader: no threads");
+	json_decref(r);
+	g.reload_partly = NULL;
 	strbuf_reset(&g.seen);
 	g.reload_errors = "f.yaml:1:1: a: wrong\nf.yaml:2:1: b: \"wrong\"\n";
 	answer = ask_as(&root, "reload");
