@@ -360,6 +360,31 @@ static const struct trap traps[] = {
 	    C(RATE, LANE), false, -1 },
 	{ P(EOD), "550 Message not accepted for policy reasons",
 	    C(REPUTATION_REJECT, LANE), true, -1 },
+	{ P(EOD),
+	    "550 5.2.1 Mailbox unavailable. This server does not accept mails "
+	    "from this sender address (a@example.com)",
+	    C(REPUTATION_REJECT, LANE), true, -1 },
+	/* Errors held against the address, and those of one session. */
+	{ P(RCPT), "451 too many errors detected from your IP",
+	    C(REPUTATION_DEFER, LANE), false, -1 },
+	{ P(RCPT), "421 4.7.0 mx.example.org Error: too many errors",
+	    C(OTHER, MESSAGE), false, -1 },
+	/* After the message only the sender's domain is still in question. */
+	{ P(EOD), "550 Domain may not exist or DNS check failed",
+	    C(BAD_DOMAIN, SENDER_DOMAIN), true, -1 },
+	{ P(RCPT),
+	    "452 <b@example.org>: Recipient address rejected: Domain "
+	    "not active",
+	    C(BAD_DOMAIN, RECIPIENT_DOMAIN), false, -1 },
+	/* Relays that quote the reply they got. */
+	{ P(EOD),
+	    "550 permanent failure for one or more recipients (b@example.org:"
+	    "550 5.4.1 Recipient address rejected: Access denied.)",
+	    C(BAD_MAILBOX, RECIPIENT), true, -1 },
+	{ P(RCPT),
+	    "450 4.2.1 <b@example.org>: Recipient address rejected: "
+	    "this mailbox is inactive and has been disabled",
+	    C(BAD_MAILBOX, RECIPIENT), false, -1 },
 };
 
 static void
