@@ -38,6 +38,8 @@ read_rule(struct reader *r, struct node *n, bool is_last,
 	bool is_good = true;
 
 	out->until = INT64_MAX;
+	if (n->kind == NODE_BROKEN)
+		return false;
 	if (n->kind != NODE_MAP) {
 		reader_fail(r, n, "must be {until: 50k, by: 200%%}");
 		return false;

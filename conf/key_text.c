@@ -58,7 +58,7 @@ read_text(struct reader *r, const struct key *k, struct node *n, void *base)
 		free(mine);
 		return false;
 	}
-	if (mine[0] == '\0' && k->flags & KEY_REQUIRED) {
+	if (mine[0] == '\0' && k->flags & (KEY_REQUIRED | KEY_FILLED)) {
 		reader_fail(r, n, "is empty");
 		free(mine);
 		return false;

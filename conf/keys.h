@@ -76,7 +76,7 @@ enum key_flag {
 	KEY_ALIAS = 64,		   /* of another key: it isn't written */
 	KEY_REPLACED = 32,	   /* names take the place of those before */
 	KEY_ONE = 128,		   /* a list that may be its only map */
-	KEY_FILLED = 256,	   /* a list that isn't given empty */
+	KEY_FILLED = 256,	   /* a list or text that isn't given empty */
 };
 
 struct key {

@@ -98,9 +98,6 @@ seal_cluster(struct reader *r, struct node *n, void *base)
 	read_secret(r, n, "sentinel_password_file", c->sentinel_password_file,
 	    &c->sentinel_password);
 	check_user(r, n, c);
-	if (c->prefix[0] == '\0')
-		reader_fail_key(r, node_member(n, "prefix")->at, "prefix",
-		    "is empty");
 }
 
 static void
@@ -141,7 +138,7 @@ static const struct key cluster_keys[] = {
 	    .text = "This relay's name among the others; no two may have the "
 		    "same." },
 	{ "prefix", &type_text, AT(prefix), .initial = "flyball",
-	    .check = check_prefix, .flags = KEY_RESTART,
+	    .check = check_prefix, .flags = KEY_RESTART | KEY_FILLED,
 	    .text = "What all keys and channels begin with. Relays of one "
 		    "prefix share their limits; another prefix is another "
 		    "cluster in the same Redis." },

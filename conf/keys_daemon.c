@@ -104,7 +104,7 @@ static const struct key_word auto_word[] = { { "auto", 0 }, { NULL, 0 } };
 static const struct key admin_socket_keys[] = {
 	{ "path", &type_text, AT(conf_daemon, admin_socket.path),
 	    .initial = "/run/flyball/admin.sock", .check = key_check_path,
-	    .flags = KEY_RESTART,
+	    .flags = KEY_RESTART | KEY_FILLED,
 	    .text = "Where the socket is. Its folder must exist." },
 	{ "mode", &type_mode, AT(conf_daemon, admin_socket.mode),
 	    .initial = "0660", .flags = KEY_RESTART,
@@ -153,7 +153,7 @@ static const struct key daemon_keys[] = {
 	    .text = "Threads for connections. auto is one for each CPU." },
 	{ "state_dir", &type_text, AT(conf_daemon, state_dir),
 	    .initial = "/var/lib/flyball", .check = key_check_path,
-	    .flags = KEY_RESTART,
+	    .flags = KEY_RESTART | KEY_FILLED,
 	    .text = "The spool and all that is remembered. Made with mode "
 		    "0700 when it isn't there, and locked against a second "
 		    "daemon." },
@@ -247,7 +247,7 @@ static const struct key tls_keys[] = {
 	{ "key", &type_text, AT(conf_tls, key), .check = key_check_path,
 	    .text = "PEM file with the private key that belongs to it." },
 	{ "min_version", &type_text, AT(conf_tls, min_version),
-	    .initial = "1.2", .check = check_tls_version,
+	    .initial = "1.2", .check = check_tls_version, .flags = KEY_FILLED,
 	    .text = "The oldest version that clients may speak: \"1.2\" or "
 		    "\"1.3\"." },
 	{ 0 },

@@ -84,8 +84,8 @@ seal_dns(struct reader *r, struct node *n, void *base)
 	const struct conf_dns *dns = base;
 
 	if (dns->servers.n > SERVERS_MAX)
-		reader_fail(r, n, "servers: has more than %d entries",
-		    SERVERS_MAX);
+		reader_fail_key(r, node_member(n, "servers")->at, "servers",
+		    "has more than %d entries", SERVERS_MAX);
 }
 
 static const struct key dns_keys[] = {
@@ -123,7 +123,8 @@ seal_blocklists(struct reader *r, struct node *n, void *base)
 	const struct conf_blocklists *b = base;
 
 	if (b->zones.n > ZONES_MAX)
-		reader_fail(r, n, "zones: has more than %d entries", ZONES_MAX);
+		reader_fail_key(r, node_member(n, "zones")->at, "zones",
+		    "has more than %d entries", ZONES_MAX);
 }
 
 static const struct key blocklists_keys[] = {

@@ -285,7 +285,7 @@ static const struct key reply_keys[] = {
 		    "case with the code at its beginning only: \"550 5.7.1 "
 		    "what it says\"." },
 	{ "phase", &type_text, AT(conf_reply_rule, phase), .initial = "any",
-	    .check = check_phase,
+	    .check = check_phase, .flags = KEY_FILLED,
 	    .text = "Where in the conversation: connect, helo, starttls, "
 		    "auth, mail, rcpt, data, eod, several of them with commas "
 		    "between, or any." },

@@ -128,10 +128,20 @@ void
 rule_check_adapt(const struct rules *r, const struct conf_adapt *a,
     const char *const *path)
 {
-	if (rule_is_sound(r, path) && a->given & ADAPT_SUSPEND_FOR &&
-	    a->given & ADAPT_SUSPEND_MAX &&
-	    a->suspend.max_us < a->suspend.for_us)
-		rule_fail(r, path, "suspend.max is shorter than suspend.for");
+	const struct conf_adapt *all = &r->conf->adapt;
+	bool has_for = a->given & ADAPT_SUSPEND_FOR;
+	bool has_max = a->given & ADAPT_SUSPEND_MAX;
+	int64_t for_us = has_for ? a->suspend.for_us : all->suspend.for_us;
+	int64_t max_us = has_max ? a->suspend.max_us : all->suspend.max_us;
+	char first[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
+
+	if ((!has_for && !has_max) || max_us >= for_us ||
+	    !rule_is_sound(r, path) || !rule_is_sound(r, PATH("adapt")))
+		return;
+	rule_fail(r, path,
+	    "suspend.max is shorter than suspend.for (%s%s and %s%s)",
+	    units_format_duration(max_us, most), has_max ? "" : ", by adapt",
+	    units_format_duration(for_us, first), has_for ? "" : ", by adapt");
 }
 
 void

@@ -44,7 +44,8 @@ const char *rule_plan_name(size_t i, const void *conf);
 const char *rule_provider_name(size_t i, const void *conf);
 const char *rule_route_name(size_t i, const void *conf);
 
-/* A plan's name leads somewhere; a section of adapt agrees with itself. */
+/* A plan's name leads somewhere; a section of adapt agrees with itself, and
+ * with what it leaves to the global one. */
 void rule_check_plan_name(const struct rules *r, const char *const *path,
     const char *plan);
 void rule_check_adapt(const struct rules *r, const struct conf_adapt *a,

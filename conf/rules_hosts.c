@@ -5,7 +5,9 @@
  * accident, and no password in clear over a network.
  */
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "conf/rules.h"
 
@@ -116,6 +118,36 @@ check_listener_auth(const struct rules *r, const struct conf_listener *l,
 		rule_fail(r, path, "required needs auth.users_file");
 }
 
+/* Where the i-th of all listeners stands in the file. */
+#define WHERE_SIZE 40
+static const char *
+listener_path(const struct rules *r, size_t i, char out[WHERE_SIZE])
+{
+	if (i < r->conf->n_listeners)
+		snprintf(out, WHERE_SIZE, "listeners[%zu]", i);
+	else
+		snprintf(out, WHERE_SIZE, "feedback.reports.listen");
+	return out;
+}
+
+static void
+check_listener_twice(const struct rules *r, size_t i, const char *const *path)
+{
+	const struct conf_endpoint *e = &conf_listener_at(r->conf, i)->listen;
+	struct in6_addr a, b;
+	char where[WHERE_SIZE];
+
+	for (size_t j = 0; e->port != 0 && j < i; j++) {
+		const struct conf_endpoint *other =
+		    &r->conf->listeners[j].listen;
+
+		if (e->port == other->port && parse_ip(e->host, &a) &&
+		    parse_ip(other->host, &b) && memcmp(&a, &b, sizeof(a)) == 0)
+			rule_fail(r, path, "is the address of %s",
+			    listener_path(r, j, where));
+	}
+}
+
 static void
 check_listeners(const struct rules *r)
 {
@@ -140,19 +172,11 @@ check_listeners(const struct rules *r)
 		    rule_is_sound(r, PATH("listeners", item, "tls")))
 			rule_fail(r, PATH("listeners", item, "tls"),
 			    "needs tls.certificate and tls.key");
-		for (size_t j = 0; l->listen.port != 0 && j < i; j++) {
-			const struct conf_endpoint *e =
-			    &conf->listeners[j].listen;
-			struct in6_addr a, b;
-
-			if (e->port == l->listen.port &&
-			    parse_ip(l->listen.host, &a) &&
-			    parse_ip(e->host, &b) &&
-			    memcmp(&a, &b, sizeof(a)) == 0)
-				rule_fail(r, PATH("listeners", item, "listen"),
-				    "is the address of listeners[%zu]", j);
-		}
+		check_listener_twice(r, i, PATH("listeners", item, "listen"));
 	}
+	if (conf->feedback.reports.is_given)
+		check_listener_twice(r, conf->n_listeners,
+		    PATH("feedback", "reports", "listen"));
 }
 
 static void
@@ -160,18 +184,31 @@ check_http(const struct rules *r)
 {
 	const struct conf_endpoint *http = &r->conf->daemon.http.listen;
 	const char *const *path = PATH("daemon", "http", "listen");
+	char where[WHERE_SIZE];
 
 	if (http->text == NULL || !rule_is_sound(r, path))
 		return;
-	for (size_t i = 0; i < r->conf->n_listeners; i++)
-		if (leads_to(http, &r->conf->listeners[i].listen))
-			rule_fail(r, path, "is the address of listeners[%zu]",
-			    i);
+	for (size_t i = 0; i < conf_n_listeners(r->conf); i++)
+		if (leads_to(http, &conf_listener_at(r->conf, i)->listen))
+			rule_fail(r, path, "is the address of %s",
+			    listener_path(r, i, where));
 	for (size_t i = 0; i < r->conf->n_routes; i++)
 		if (leads_to(&r->conf->routes[i].next_hop, http))
 			rule_fail(r,
 			    PATH("routes", r->conf->routes[i].name, "next_hop"),
 			    "is daemon.http.listen: no mail goes there");
+}
+
+static void
+check_admin_socket(const struct rules *r)
+{
+	const char *const *path = PATH("daemon", "admin_socket", "path");
+	const size_t most = sizeof(((struct sockaddr_un *)0)->sun_path) - 1;
+
+	if (rule_is_sound(r, path) &&
+	    strlen(r->conf->daemon.admin_socket.path) > most)
+		rule_fail(r, path,
+		    "is too long for a socket; %zu bytes are the most", most);
 }
 
 static void
@@ -218,13 +255,17 @@ check_route_hop(const struct rules *r, const struct conf_route *route)
 {
 	const char *const *path = PATH("routes", route->name, "next_hop");
 	struct in6_addr hop, source;
+	char where[WHERE_SIZE];
 
 	if (!rule_is_sound(r, path))
 		return;
-	for (size_t i = 0; i < r->conf->n_listeners; i++)
-		if (leads_to(&route->next_hop, &r->conf->listeners[i].listen))
-			rule_fail(r, path,
-			    "is listeners[%zu]: mail would go in circles", i);
+	for (size_t i = 0; i < conf_n_listeners(r->conf); i++)
+		if (leads_to(&route->next_hop,
+			&conf_listener_at(r->conf, i)->listen))
+			rule_fail(r, path, "is %s: mail would %s",
+			    listener_path(r, i, where),
+			    i < r->conf->n_listeners ? "go in circles"
+						     : "be refused there");
 	if (parse_ip(route->next_hop.host, &hop) &&
 	    parse_ip(route->source[0] ? route->source : NULL, &source) &&
 	    !IN6_IS_ADDR_V4MAPPED(&hop) != !IN6_IS_ADDR_V4MAPPED(&source))
@@ -303,6 +344,7 @@ rules_check_hosts(const struct rules *r)
 {
 	check_listeners(r);
 	check_http(r);
+	check_admin_socket(r);
 	check_tls(r);
 	check_routes(r);
 }

@@ -484,6 +484,12 @@ tree_parse(const char *name, const char *text, size_t len,
 	yaml_event_t e;
 	bool is_end = false;
 
+	/* A byte order mark, as some editors put it there: libyaml would count
+	 * it into the first line's indent. */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		len -= 3;
+	}
 	if (!check_bytes(name, text, len, mistakes))
 		return NULL;
 	if (yaml_parser_initialize(&y) == 0)

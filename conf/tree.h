@@ -29,7 +29,7 @@ struct node {
 	char *text;	     /* NODE_SCALAR */
 	struct node **v;     /* members or items, in the file's order */
 	size_t n;
-	struct node **sorted; /* a map\'s members by key; may be NULL */
+	struct node **sorted; /* a map's members by key; may be NULL */
 };
 
 #define TREE_BYTES_MAX (4 << 20)

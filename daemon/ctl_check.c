@@ -11,6 +11,7 @@
 #include "conf/conf.h"
 #include "daemon/auth.h"
 #include "daemon/ctl.h"
+#include "daemon/log_reader.h"
 #include "sink/tls.h"
 
 #define DEFAULT_FILE FLYBALL_SYSCONFDIR "/flyball/flyball.yaml"
@@ -43,10 +44,13 @@ check(const char *file, bool is_dump)
 	struct strbuf errors = { 0 }, dump = { 0 };
 	struct conf *conf = conf_load(file, &errors);
 	int result = CTL_REFUSED;
+	struct err err;
 
 	if (conf != NULL) {
 		auth_check_users(conf, &errors);
 		check_tls(conf, &errors);
+		if (log_reader_check(&conf->feedback, &err) < 0)
+			strbuf_addf(&errors, "%s: %s\n", file, err.text);
 	}
 	if (errors.len > 0) {
 		fputs(errors.data, stderr);

@@ -112,16 +112,19 @@ take_given(struct listen_socket *l, const struct sockaddr *to, socklen_t len)
 	return l->is_given;
 }
 
-/* Each worker gets one of its own. */
+/* Each worker gets one of its own. `is_vacant`: what has the address now is a
+ * socket of ours that goes. */
 static int
 bind_all(struct listen_socket *l, struct sockaddr_storage *to, socklen_t len,
-    struct err *err_out)
+    bool is_vacant, struct err *err_out)
 {
-	int probe = bind_one((struct sockaddr *)to, len, false);
+	int probe =
+	    is_vacant ? -1 : bind_one((struct sockaddr *)to, len, false);
 
-	if (probe < 0)
+	if (probe < 0 && !is_vacant)
 		return err_sys(err_out, "listen %s", l->text);
-	close(probe);
+	if (probe >= 0)
+		close(probe);
 	for (unsigned i = 0; i < l->n_fds; i++) {
 		l->fds[i] = bind_one((struct sockaddr *)to, len, true);
 		if (l->fds[i] < 0)
@@ -134,7 +137,7 @@ bind_all(struct listen_socket *l, struct sockaddr_storage *to, socklen_t len,
 }
 
 static struct listen_socket *
-socket_new(const struct conf_endpoint *e, unsigned n_workers,
+socket_new(const struct conf_endpoint *e, unsigned n_workers, bool is_vacant,
     struct err *err_out)
 {
 	struct listen_socket *l = xcalloc(1, sizeof(*l));
@@ -149,7 +152,7 @@ socket_new(const struct conf_endpoint *e, unsigned n_workers,
 		goto fail;
 	l->n_fds = n_workers;
 	if (!take_given(l, (struct sockaddr *)&to, len) &&
-	    bind_all(l, &to, len, err_out) < 0)
+	    bind_all(l, &to, len, is_vacant, err_out) < 0)
 		goto fail;
 	describe_socket(l, e);
 	return l;
@@ -169,17 +172,76 @@ socket_carry_over(const struct runtime *old, const char *text)
 	return NULL;
 }
 
+static bool
+is_wildcard(const char *host)
+{
+	return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+}
+
+/* Can't both be listened on, unless they share. [::] may take IPv4 too. */
+static bool
+is_overlapping(const struct conf_endpoint *a, const struct conf_endpoint *b)
+{
+	bool is_v6 = strchr(a->host, ':') != NULL;
+
+	if (a->port == 0 || a->port != b->port)
+		return false;
+	if (strcmp(a->host, b->host) == 0 || strcmp(a->host, "::") == 0 ||
+	    strcmp(b->host, "::") == 0)
+		return true;
+	return is_v6 == (strchr(b->host, ':') != NULL) &&
+	    (is_wildcard(a->host) || is_wildcard(b->host));
+}
+
+static bool
+is_listened_on(const struct conf *conf, const char *text)
+{
+	for (size_t i = 0; i < conf_n_listeners(conf); i++)
+		if (strcmp(conf_listener_at(conf, i)->listen.text, text) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * 127.0.0.1:25 becomes 0.0.0.0:25: what stands in the way is our own socket,
+ * which goes once the workers have the new one. Then both share the port for a
+ * moment. Only what a start would be able to do: nothing else of the new
+ * configuration may be in the way.
+ */
+static bool
+is_vacated(const struct runtime *old, const struct conf *conf, size_t at)
+{
+	const struct conf_endpoint *e = &conf_listener_at(conf, at)->listen;
+	bool is_ours = false;
+
+	for (size_t i = 0; i < conf_n_listeners(conf); i++)
+		if (i != at &&
+		    is_overlapping(e, &conf_listener_at(conf, i)->listen))
+			return false;
+	for (size_t i = 0; old != NULL && i < conf_n_listeners(old->conf);
+	     i++) {
+		const struct listen_socket *l = old->sockets[i];
+
+		if (is_overlapping(e,
+			&conf_listener_at(old->conf, i)->listen) &&
+		    !is_listened_on(conf, l->text))
+			is_ours |= !l->is_given;
+	}
+	return is_ours;
+}
+
 /* ---- the whole ---- */
 
 static int
 check_routes(const struct conf *conf, struct err *err_out)
 {
 	for (size_t i = 0; i < conf->n_routes; i++) {
-		SSL_CTX *context =
-		    tls_client_context(&conf->routes[i], err_out);
+		struct err why;
+		SSL_CTX *context = tls_client_context(&conf->routes[i], &why);
 
 		if (context == NULL)
-			return -1;
+			return err_set(err_out, "routes.%s: %s",
+			    conf->routes[i].name, why.text);
 		tls_client_context_free(context);
 	}
 	return 0;
@@ -215,7 +277,8 @@ make_sockets(struct runtime *rt, const struct runtime *old, unsigned n_workers,
 
 		rt->sockets[i] = socket_carry_over(old, e->text);
 		if (rt->sockets[i] == NULL)
-			rt->sockets[i] = socket_new(e, n_workers, err_out);
+			rt->sockets[i] = socket_new(e, n_workers,
+			    is_vacated(old, conf, i), err_out);
 		if (rt->sockets[i] == NULL)
 			return -1;
 	}

@@ -223,7 +223,21 @@ routes(void **state)
 		{ "routes: {r: {next_hop: \"a.test:25\", adapt: {suspend: "
 		  "{for: 2h, max: 1h}}}}\n",
 		    "f:1:37: routes.r.adapt: suspend.max is shorter than "
-		    "suspend.for\n" },
+		    "suspend.for (1h and 2h)\n" },
+		{ "routes: {r: {next_hop: \"a.test:25\", adapt: {suspend: "
+		  "{for: 2d}}}}\n",
+		    "f:1:37: routes.r.adapt: suspend.max is shorter than "
+		    "suspend.for (1d, by adapt and 2d)\n" },
+		{ "routes: {r: {next_hop: \"a.test:25\", adapt: {suspend: "
+		  "{for: 2d}}}}\nadapt: {suspend: {max: 3d}}\n",
+		    NULL },
+		{ "routes: {r: {next_hop: \"127.0.0.1:2600\"}}\n"
+		  "feedback: {reports: {listen: \"127.0.0.1:2600\"}}\n",
+		    "f:1:24: routes.r.next_hop: is feedback.reports.listen: "
+		    "mail would be refused there\n" },
+		{ "routes: {r: {next_hop: \"a.test:25\"}}\n"
+		  "feedback: {reports: {listen: \"127.0.0.1:2600\"}}\n",
+		    NULL },
 	};
 
 	(void)state;
@@ -267,7 +281,31 @@ the_rest(void **state)
 		{ "providers: {p: {mx: a.test, adapt: {suspend: {for: 2h, "
 		  "max: 1h}}}}\n",
 		    "f:2:29: providers.p.adapt: suspend.max is shorter than "
-		    "suspend.for\n" },
+		    "suspend.for (1h and 2h)\n" },
+		{ "providers: {p: {mx: a.test, adapt: {suspend: {max: "
+		  "30m}}}}\n",
+		    "f:2:29: providers.p.adapt: suspend.max is shorter than "
+		    "suspend.for (30m and 1h, by adapt)\n" },
+		{ "feedback: {reports: {listen: \"127.0.0.1:2525\"}}\n",
+		    "f:2:30: feedback.reports.listen: is the address of "
+		    "listeners[0]\n" },
+		{ "feedback: {reports: {listen: \"127.0.0.1:80\"}}\n"
+		  "daemon: {http: {listen: \"127.0.0.1:80\"}}\n",
+		    "f:3:25: daemon.http.listen: is the address of "
+		    "feedback.reports.listen\n" },
+		{ "daemon: {state_dir: \"\", admin_socket: {path: \"\"}}\n",
+		    "f:2:21: daemon.state_dir: is empty\n"
+		    "f:2:46: daemon.admin_socket.path: is empty\n" },
+		{ "daemon: {admin_socket: {path: "
+		  "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}\n",
+		    "f:2:31: daemon.admin_socket.path: is too long for a "
+		    "socket; 107 bytes are the most\n" },
+		{ "tls: {min_version: \"\"}\n",
+		    "f:2:20: tls.min_version: is empty\n" },
+		{ "providers: {p: {mx: a.test, replies: [{match: a, class: "
+		  "rate, phase: \"\"}]}}\n",
+		    "f:2:70: providers.p.replies[0].phase: is empty\n" },
 		{ "spool: {retry: {first: 5h}}\n",
 		    "f:2:9: spool.retry: max is shorter than first\n" },
 		{ "spool: {expire: 1h, delay_warning: 1h}\n",
@@ -276,7 +314,7 @@ the_rest(void **state)
 		{ "spool: {expire: 1h, delay_warning: 59m}\n", NULL },
 		{ "adapt: {suspend: {for: 25h}}\n",
 		    "f:2:1: adapt: suspend.max is shorter than "
-		    "suspend.for\n" },
+		    "suspend.for (1d and 25h)\n" },
 	};
 
 	(void)state;

@@ -27,6 +27,27 @@ parse(const char *text, size_t len, struct strbuf *errors)
 	return root;
 }
 
+/* As Notepad saves it. */
+static void
+byte_order_mark_is_no_indent(void **state)
+{
+	static const char text[] = "\xef\xbb\xbf"
+				   "a: 1\r\n"
+				   "b:\r\n"
+				   "  c: 2\r\n";
+	struct strbuf errors = { 0 };
+	struct node *root = parse(text, sizeof(text) - 1, &errors);
+
+	(void)state;
+	if (root == NULL)
+		fail_msg("%s", errors.data);
+	assert_null(errors.data);
+	assert_int_equal(node_member(root, "a")->at.column, 4);
+	assert_string_equal(node_member(node_member(root, "b"), "c")->text,
+	    "2");
+	node_free(root);
+}
+
 static void
 places_are_exact(void **state)
 {
@@ -207,6 +228,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(places_are_exact),
+		cmocka_unit_test(byte_order_mark_is_no_indent),
 		cmocka_unit_test(what_is_no_configuration),
 		cmocka_unit_test(empty_is_an_empty_map),
 		cmocka_unit_test(bounds),
