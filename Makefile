@@ -251,8 +251,8 @@ lint: all
 		--enable=warning,performance,portability --inline-suppr \
 		--suppressions-list=contrib/lint/cppcheck.suppressions \
 		--library=contrib/lint/cppcheck.cfg -I. -I$(B)/gen $(DEFS) $(FILES)
-	@printf '%s\n' $(FILES) | xargs -P$$(nproc) -n4 sh -c 'clang-tidy --quiet \
-		"$$@" -- -std=gnu11 $(subst ','\'',$(CPPFLAGS)) 2>/dev/null' sh
+	@printf '%s\n' $(FILES) | xargs -P$$(nproc) -n4 sh -c 'contrib/lint/tidy.sh \
+		"$$@" -- -std=gnu11 $(subst ','\'',$(CPPFLAGS))' sh
 
 # A short end-to-end run under memcheck.
 VALGRIND_T := test_smtplib test_bdat_when_offered test_expiry_sends test_api_says \

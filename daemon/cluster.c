@@ -200,12 +200,12 @@ nodes_free(struct cluster *c)
 	c->n_nodes = 0;
 }
 
-static int64_t
-alive_ms(const struct cluster *c)
+int64_t
+cluster_alive_us(const struct cluster *c)
 {
 	int64_t us = ALIVE_BEATS * BEAT_US;
 
-	return (us > 2 * c->conf->lease_us ? us : 2 * c->conf->lease_us) / 1000;
+	return us > 2 * c->conf->lease_us ? us : 2 * c->conf->lease_us;
 }
 
 #define JOIN_HEAD   5 /* OK, now, generation, born, revision */
@@ -241,7 +241,7 @@ read_nodes(struct cluster *c, const struct redisReply *r)
 			.started_ms = cluster_reply_int(r, at + 4),
 			.n_leases = cluster_reply_int(r, at + 5),
 		};
-		if (c->nodes[i].seen_ms + alive_ms(c) > now_ms)
+		if (c->nodes[i].seen_ms + cluster_alive_us(c) / 1000 > now_ms)
 			c->n_alive++;
 	}
 	qsort(c->nodes, n, sizeof(*c->nodes), compare_names);
@@ -363,7 +363,7 @@ join(struct cluster *c)
 	cluster_arg_str(&args, FLYBALL_VERSION);
 	cluster_arg_int(&args, governor_started_utc_us(c->g) / 1000);
 	cluster_arg_int(&args, c->n_leases);
-	cluster_arg_int(&args, alive_ms(c));
+	cluster_arg_int(&args, cluster_alive_us(c) / 1000);
 	cluster_arg_str(&args, view.run_id);
 	cluster_arg_str(&args, c->is_leaving ? "1" : "");
 	cluster_arg_int(&args, c->is_lost ? RETURN_MS : 0);

@@ -106,4 +106,7 @@ void cluster_arg_int(struct cluster_args *a, int64_t n);
 int64_t cluster_reply_int(const struct redisReply *r, size_t i);
 const char *cluster_reply_str(const struct redisReply *r, size_t i);
 
+/* cluster.c: a node that was seen so long ago is gone. */
+int64_t cluster_alive_us(const struct cluster *c);
+
 #endif

@@ -62,8 +62,7 @@ view_node(const struct cluster *c, const struct cluster_node *n,
 		.started_utc_us = n->started_ms * 1000,
 		.n_leases = n->n_leases,
 	};
-	out->is_alive = clock_utc_us() - out->seen_utc_us <
-	    3 * INT64_C(1000000) + 2 * c->conf->lease_us;
+	out->is_alive = clock_utc_us() - out->seen_utc_us < cluster_alive_us(c);
 }
 
 void

@@ -4,12 +4,11 @@
  * conditions and fixed words come from the tables, names of lanes, routes and
  * the like from the daemon, if one answers; nothing is said when none does.
  */
+#include <ctype.h>
 #include <string.h>
 
-#include "conf/base/log.h"
 #include "daemon/ctl.h"
 #include "daemon/selection.h"
-#include "scheduler/sched.h"
 
 /* Values of one key in a list of objects. */
 static void
@@ -59,13 +58,6 @@ list_paused(const struct ctl *ctl, const char *kind)
 			 kind) == 0)
 	    puts(json_string_value(json_object_get(one, "name")));
 	json_decref(status);
-}
-
-static void
-list_kinds(void)
-{
-	for (int i = 0; pause_kind_parse(pause_kind_name(i)) == i; i++)
-		puts(pause_kind_name(i));
 }
 
 static void
@@ -122,16 +114,43 @@ list_commands(const char *first)
 	}
 }
 
-static void
-list_options(const struct command_row *row, char *const *args, size_t n)
+/* A word of a usage that is typed as it stands: "auto", "--dry-run". */
+static bool
+is_literal(const char *word, size_t len)
 {
-	static const char *const words[] = { "for", "because", "--dry-run",
-		"limit", "auto" };
+	if (word[0] == '-')
+		return len > 1;
+	for (size_t i = 0; i < len; i++)
+		if (!islower((unsigned char)word[i]) && word[i] != '-' &&
+		    word[i] != '.')
+			return false;
+	return len > 1 && islower((unsigned char)word[0]);
+}
 
-	(void)args;
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (n > 0 && strstr(row->usage, words[i]) != NULL)
-			puts(words[i]);
+/*
+ * The usage is the one place that knows a command's own words. What its first
+ * part asks for stands first; where that may be left out, and behind it, any
+ * of the rest.
+ */
+static void
+list_words(const struct command_row *row, size_t n)
+{
+	static const char word_bytes[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.=";
+	const char *p = row->usage;
+	size_t first = strcspn(p, " ");
+	bool is_any = *p == '[' || *p == '-';
+
+	while (*p != '\0') {
+		size_t len = strspn(p, word_bytes);
+		bool is_first = (size_t)(p - row->usage) < first;
+		bool is_unit = p > row->usage && p[-1] == '/'; /* "/day" */
+
+		if (!is_unit && is_literal(p, len) &&
+		    (is_any || is_first == (n == 0)))
+			printf("%.*s\n", (int)len, p);
+		p += len > 0 ? len : 1;
+	}
 }
 
 static bool
@@ -143,73 +162,77 @@ has_where(char *const *args, size_t n)
 	return false;
 }
 
+/* Names and conditions, which the usage calls by capitals. */
 static void
-list_args(const struct ctl *ctl, const struct command_row *row,
+list_values_of(const struct ctl *ctl, const struct command_row *row,
     char *const *args, size_t n)
 {
 	switch (command_id_of(row)) {
 	case COMMAND_PAUSE:
-	case COMMAND_RESUME:
-		if (n == 0)
-			list_kinds();
-		else if (n == 1 && command_id_of(row) == COMMAND_RESUME)
-			list_paused(ctl, args[0]);
-		else if (n == 1)
+		if (n == 1)
 			list_names(ctl, args[0]);
-		else
-			list_options(row, args, n);
+		return;
+	case COMMAND_RESUME:
+		if (n == 1)
+			list_paused(ctl, args[0]);
 		return;
 	case COMMAND_PLAN:
 		if (n == 0)
 			list_asked(ctl, "plans", "name");
-		else if (n == 1)
-			puts("advance\nhold\nback\nrestart\nset-day");
 		return;
 	case COMMAND_FORECAST:
 	case COMMAND_LANE:
 	case COMMAND_HISTORY:
 	case COMMAND_WHY:
 	case COMMAND_RATE:
+	case COMMAND_CONNECTIONS:
 	case COMMAND_FORGET:
 		if (n == 0)
 			list_asked(ctl, "lanes", "lane");
-		else
-			list_options(row, args, n);
 		return;
 	case COMMAND_QUEUE:
 	case COMMAND_RETRY:
 	case COMMAND_BOUNCE:
 	case COMMAND_DROP:
-		if (has_where(args, n))
+	case COMMAND_REROUTE:
+		if (n > 0 && strcmp(args[n - 1], "to") == 0)
+			list_routes(ctl);
+		else if (has_where(args, n))
 			list_conditions();
-		else
-			puts("where");
-		list_options(row, args, n);
 		return;
 	case COMMAND_EVENTS:
 	case COMMAND_EVENTS_FOLLOW:
-		if (n == 0 && command_id_of(row) == COMMAND_EVENTS)
-			puts("follow");
 		puts("event=\nprovider=\nroute=\nstream=\nsender=\n"
 		     "recipient=\nmessage=\nclass=\ncode=");
-		list_options(row, args, n);
 		return;
 	case COMMAND_PROVIDERS:
 		list_names(ctl, "provider");
 		return;
-	case COMMAND_LOG_LEVEL:
-		for (int i = LOG_LEVEL_ERROR; i <= LOG_LEVEL_DEBUG; i++)
-			puts(log_level_name((enum log_level)i));
-		return;
 	case COMMAND_HELP:
 		list_commands(n > 0 ? args[0] : "");
-		return;
-	case COMMAND_MAN:
-		puts("flyballctl\nflyball.yaml");
 		return;
 	default:
 		return;
 	}
+}
+
+static bool
+is_name_of_kind(const struct command_row *row, size_t n)
+{
+	enum command_id id = command_id_of(row);
+
+	return (id == COMMAND_PAUSE || id == COMMAND_RESUME) && n == 1;
+}
+
+static void
+list_args(const struct ctl *ctl, const struct command_row *row,
+    char *const *args, size_t n)
+{
+	if (n == 0)
+		list_commands(row->name); /* "events", then "follow" */
+	list_values_of(ctl, row, args, n);
+	if (!is_name_of_kind(row, n))
+		list_words(row, n);
 }
 
 int

@@ -16,9 +16,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "conf/base/xalloc.h"
+
+const char *redis_finder_resolv_conf = "/etc/resolv.conf";
 
 struct redis_finder {
 	struct event_base *base;
@@ -30,6 +33,7 @@ struct redis_finder {
 	void *arg;
 
 	struct evdns_base *dns; /* made for the first name */
+	struct stat servers;	/* resolv.conf as it was read */
 	struct evdns_getaddrinfo_request *lookup;
 	struct event *timer;
 	void (*then)(struct redis_finder *f); /* what the timer does */
@@ -285,6 +289,40 @@ give_up_lookup(struct redis_finder *f)
 	fail_step(f, f->host, "no address found: the name servers are silent");
 }
 
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	    a->st_size == b->st_size &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	    a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* The system's name servers, also when they became others while we run: a
+ * relay that looks for its Redis through those of yesterday finds nothing. */
+static void
+read_servers(struct redis_finder *f)
+{
+	int what = DNS_OPTIONS_ALL;
+	struct stat now = { 0 };
+
+	if (stat(redis_finder_resolv_conf, &now) < 0 && f->dns != NULL)
+		return; /* just being written anew */
+	if (f->dns != NULL && is_same_file(&now, &f->servers))
+		return;
+	if (f->dns == NULL) {
+		/* Inactive, it must not keep the loop alive. */
+		f->dns =
+		    evdns_base_new(f->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+	} else {
+		evdns_base_clear_nameservers_and_suspend(f->dns);
+		what &= ~DNS_OPTION_HOSTSFILE; /* it would be read twice */
+	}
+	f->servers = now;
+	evdns_base_resolv_conf_parse(f->dns, what, redis_finder_resolv_conf);
+	evdns_base_resume(f->dns);
+}
+
 static void
 look_up(struct redis_finder *f, const char *host, uint16_t port)
 {
@@ -299,13 +337,7 @@ look_up(struct redis_finder *f, const char *host, uint16_t port)
 		arm(f, 0, found_address);
 		return;
 	}
-	if (f->dns == NULL) {
-		/* Inactive, it must not keep the loop alive. */
-		f->dns =
-		    evdns_base_new(f->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-		evdns_base_resolv_conf_parse(f->dns, DNS_OPTIONS_ALL,
-		    "/etc/resolv.conf");
-	}
+	read_servers(f);
 	arm(f, f->timeout_us, give_up_lookup);
 	/* NULL when it called back already, from /etc/hosts: then all that
 	 * follows has happened, and nothing of f may be touched. */

@@ -33,4 +33,7 @@ void redis_finder_start(struct redis_finder *f);
 void redis_finder_stop(struct redis_finder *f); /* then it doesn't */
 bool redis_finder_is_busy(const struct redis_finder *f);
 
+/* Test seam: where the system's name servers stand. */
+extern const char *redis_finder_resolv_conf;
+
 #endif

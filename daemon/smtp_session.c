@@ -205,7 +205,9 @@ line_add(struct smtp_session *s, const char *data, size_t len)
 	s->line_is_long = true;
 }
 
-/* Nothing of a password stays in memory, and little else. */
+/* A line of AUTH is overwritten before its buffer holds another, or is freed.
+ * What was copied before it came here, under TLS or from the socket, isn't
+ * reached from here. A large buffer isn't kept. */
 static void
 line_forget(struct smtp_session *s, bool was_sasl)
 {

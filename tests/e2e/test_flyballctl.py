@@ -140,6 +140,25 @@ class WithoutDaemon(unittest.TestCase):
         self.assertIn("provider", run("complete", "pause").stdout.split())
         self.assertIn("provider=", run("-s", "/nonexistent", "complete", "queue", "where").stdout.split())
 
+    def test_completion_knows_every_command_and_its_words(self):
+        def complete(*words):
+            return set(run("-s", "/nonexistent", "complete", *words).stdout.split())
+        names = commands()
+        self.assertIn("reroute", names)
+        n_words = 0
+        for name in names:
+            first, *second = name.split()
+            self.assertIn(first, complete())
+            self.assertLessEqual(set(second), complete(first), name)
+            rest = run("help", *name.split()).stdout.split("\n")[0].removeprefix(f"usage: flyballctl {name}")
+            words = set(re.findall(r"(?<![\w/.-])(--?[a-z-]+|[a-z][a-z.-]+)(?![\w=])", rest))
+            offered = complete(*name.split()) | complete(*name.split(), "x") | complete(*name.split(), "lane", "x")
+            self.assertLessEqual(words, offered, name)
+            n_words += len(words)
+        self.assertGreater(n_words, 60)
+        for name in ("queue", "retry", "bounce", "drop", "reroute"):
+            self.assertIn("lane=", complete(name, "where"))
+
 
 class Looks(unittest.TestCase):
     def test_each_command_shows_something_for_people(self):
@@ -186,6 +205,7 @@ class Looks(unittest.TestCase):
             send(f, 2, "a-rather-long-name.free.test")
             lines = run("-s", f.socket, "lanes").stdout.splitlines()
             at = lines[0].index("STATE")
+            self.assertEqual(len(lines), 3, lines)
             for line in lines[1:]:
                 self.assertEqual(line[at - 1], " ")
                 self.assertNotEqual(line[at], " ")
@@ -216,6 +236,8 @@ class Looks(unittest.TestCase):
             self.assertIn("out/gmail", complete("why"))
             self.assertIn("out/gmail", complete("pause", "lane"))
             self.assertIn("out", complete("pause", "route"))
+            self.assertIn("out", complete("reroute", "where", "lane=out/gmail", "to"))
+            self.assertIn("out/gmail", complete("connections"))
             self.assertIn("gmail", complete("pause", "provider"))
             self.assertEqual(complete("resume", "route"), [""])
             f.ctl("pause", "route", "out")

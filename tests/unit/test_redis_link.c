@@ -9,7 +9,10 @@
 #include <signal.h>
 
 #include "conf/base/clock.h"
+#include "daemon/redis_finder.h"
 #include "tests/unit/fake_redis.h"
+
+#include "tests/unit/dns_fake.h"
 
 #define MS   INT64_C(1000)
 #define N(a) (sizeof(a) / sizeof((a)[0]))
@@ -827,6 +830,48 @@ names_and_sockets(void **state)
 }
 
 static void
+write_line(const char *path, const char *line)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs(line, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void
+name_servers_that_changed(void **state)
+{
+	char path[] = "/tmp/test_redis_link.XXXXXX", line[100];
+	const char *systems = redis_finder_resolv_conf;
+	struct dns_fake before, after;
+	struct world w;
+
+	(void)state;
+	world_init(&w, NULL);
+	dns_fake_start(&before, w.base);
+	dns_fake_start(&after, w.base);
+	before.last_octet = 2; /* nobody listens there */
+	assert_true(close(mkstemp(path)) == 0);
+	snprintf(line, sizeof(line), "nameserver %s\n", before.address);
+	write_line(path, line);
+	redis_finder_resolv_conf = path;
+	start_link(&w, "redis://redis.test:%u", w.redis.port);
+	RUN_UNTIL(&w, w.n_down == 1);
+	assert_true(before.n_asked > 0);
+	assert_non_null(strstr(w.reason, "refused"));
+	snprintf(line, sizeof(line), "# moved\nnameserver %s\n", after.address);
+	write_line(path, line);
+	RUN_UNTIL(&w, w.n_up == 1);
+	assert_true(after.n_asked > 0);
+	redis_finder_resolv_conf = systems;
+	assert_int_equal(unlink(path), 0);
+	dns_fake_end(&before);
+	dns_fake_end(&after);
+	world_fini(&w);
+}
+
+static void
 another_place(void **state)
 {
 	struct world w;
@@ -861,16 +906,6 @@ another_place(void **state)
 	RUN_UNTIL(&w, w.n_answers == 2);
 	assert_string_equal(w.text, "b");
 	world_fini(&w);
-}
-
-static void
-write_line(const char *path, const char *line)
-{
-	FILE *f = fopen(path, "w");
-
-	assert_non_null(f);
-	fputs(line, f);
-	assert_int_equal(fclose(f), 0);
 }
 
 /* The same path, other certificates in it. */
@@ -925,6 +960,7 @@ main(void)
 		cmocka_unit_test(sentinels),
 		cmocka_unit_test(sentinels_that_dont_help),
 		cmocka_unit_test(names_and_sockets),
+		cmocka_unit_test(name_servers_that_changed),
 		cmocka_unit_test(another_place),
 		cmocka_unit_test(trust_that_changed),
 	};
