@@ -36,9 +36,6 @@ add_alert(struct command *c, const char *alert, const char *fmt, ...)
 	answer_close(&c->out, '}');
 }
 
-/* What happens to single messages is an alert for so long. */
-#define LATELY_US INT64_C(300000000)
-
 static void
 alert_spool(struct command *c, const struct spool_stats *st)
 {
@@ -50,7 +47,7 @@ alert_spool(struct command *c, const struct spool_stats *st)
 		    "the spool's disk fails: new mail gets 451 and nothing is "
 		    "sent until it works again");
 	if (st->body_failed_us != 0 &&
-	    c->now_us - st->body_failed_us < LATELY_US)
+	    c->now_us - st->body_failed_us < SPOOL_LATELY_US)
 		add_alert(c, "spool",
 		    "%" PRIu64 " large messages got 451 since the start, the "
 		    "last %" PRId64 " s ago: their files could not be written; "

@@ -326,6 +326,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	watchdog_tell(g);
 	history_tick(g->history, g->sched, clock_mono_us(), clock_utc_us());
 	governor_logs_tick(g);
+	governor_watch_contents(g);
 	log_limits_tick(clock_mono_us());
 	end_turn(g);
 }

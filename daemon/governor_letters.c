@@ -192,6 +192,31 @@ meet_trouble(struct governor *g, const struct trouble_letter *t)
 	g->wants_plan = true;
 }
 
+/* Single messages are refused, nothing else stands still: it begins with the
+ * first one, and ends when there was none for a while. */
+void
+governor_watch_contents(struct governor *g)
+{
+	struct spool_stats st;
+	bool is_failing;
+
+	spool_stats(g->spool, &st);
+	is_failing = st.body_failed_us != 0 &&
+	    clock_mono_us() - st.body_failed_us < SPOOL_LATELY_US;
+	if (is_failing == g->is_content_failing)
+		return;
+	g->is_content_failing = is_failing;
+	event_begin(g->events, "alert", clock_utc_us());
+	event_str(g->events, "alert", "spool");
+	event_str(g->events, "state",
+	    is_failing ? "content-failing" : "content-recovered");
+	event_str(g->events, "text",
+	    is_failing ? "large messages get 451: their files can't be "
+			 "written; the log says why"
+		       : NULL);
+	event_end(g->events);
+}
+
 void
 governor_receive(struct letter *letter_take, void *arg)
 {

@@ -63,8 +63,9 @@ struct governor {
 	struct spool_fact *stale; /* facts to be written with the next save */
 	uint64_t n_delivered, n_deferred, n_failed;
 	bool is_spool_failing;
-	bool is_scanning; /* at start: the spool tells what it has */
-	bool is_running;  /* everything accepts */
+	bool is_content_failing; /* large contents alone; was told */
+	bool is_scanning;	 /* at start: the spool tells what it has */
+	bool is_running;	 /* everything accepts */
 	bool is_draining;
 	bool is_stopped; /* nothing but the last save is written any more */
 	unsigned n_drained;
@@ -90,6 +91,8 @@ struct added_letter {
 /* governor_letters.c: what comes from other threads. */
 void governor_spool_ops(struct governor *g, struct spool_ops *ops_out);
 void governor_receive(struct letter *letter_take, void *arg);
+/* About once a second: contents that can't be written, while all else can. */
+void governor_watch_contents(struct governor *g);
 
 /* governor.c */
 void governor_drained(struct governor *g); /* one more worker is */

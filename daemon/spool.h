@@ -191,6 +191,9 @@ int spool_read_message(struct spool_reader *r, uint64_t message,
     struct envelope *out, struct err *err_out);
 void spool_message_fini(struct spool_message *m);
 
+/* What happens to single messages is an alert for so long. */
+#define SPOOL_LATELY_US INT64_C(300000000)
+
 struct spool_stats {
 	uint64_t n_messages, n_deliveries, n_bytes;
 	uint64_t n_commits, n_committed; /* requests */

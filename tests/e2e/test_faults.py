@@ -159,6 +159,8 @@ class FailingDisk(unittest.TestCase):
                 wait_until(lambda: f.n_hit() >= 3 and (not must or flow.refused()), 10, f"{name} to fail (seed {seed})")
                 if is_told == "status":
                     self.assertIn("large messages got 451", str(f.ctl("status")["alerts"]))
+                    wait_until(lambda: f.events("alert"), 10, "its event")
+                    self.assertEqual([(a["alert"], a["state"]) for a in f.events("alert")], [("spool", "content-failing")])
                 elif is_told:
                     wait_until(lambda: any(a["alert"] == "spool" for a in f.events("alert")), 10, "the alert")
                 if is_told is True and "permille" not in how:
