@@ -253,6 +253,7 @@ check_starttls(struct hop *h)
 {
 	const struct conf_route *r = h->route;
 	bool is_offered = offers(h, "STARTTLS");
+	int code;
 
 	if (r->tls == ROUTE_TLS_NONE) {
 		if (is_offered && !is_loopback(r->next_hop.host))
@@ -273,8 +274,18 @@ check_starttls(struct hop *h)
 		    r->next_hop.text);
 		return;
 	}
-	if (ask(h, "STARTTLS\r\n") != 220)
+	code = ask(h, "STARTTLS\r\n");
+	if (code != 220) {
+		doctor_say(h->d,
+		    r->tls == ROUTE_TLS_OPPORTUNISTIC ? FINDING_WARN
+						      : FINDING_FAIL,
+		    h->subject, "the next hop offers TLS and then refuses it",
+		    "look at its log for the reason; its certificate may be "
+		    "unreadable",
+		    "%s: %s", r->next_hop.text,
+		    code > 0 ? h->reply.data : "no answer to STARTTLS");
 		return;
+	}
 	start_tls(h);
 	if (h->ssl != NULL && greet(h) < 0)
 		strbuf_reset(&h->offers);

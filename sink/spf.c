@@ -18,10 +18,9 @@
 #include <strings.h>
 
 #include "conf/base/xalloc.h"
+#include "sink/spf_private.h"
 
-#define NAME_SIZE 256
-#define TERM_MAX  512
-#define MX_MAX	  10 /* RFC 7208 4.6.4 */
+#define MX_MAX 10 /* RFC 7208 4.6.4 */
 
 const char *
 spf_result_name(enum spf_result result)
@@ -70,167 +69,21 @@ ask(struct spf *s, const char *name, enum dns_type type,
 
 /* ---- addresses ---- */
 
-/* Returns AF_INET, AF_INET6 or -1. */
-static int
-parse_ip(const char *text, unsigned char out[16])
-{
-	if (inet_pton(AF_INET, text, out) == 1)
-		return AF_INET;
-	return inet_pton(AF_INET6, text, out) == 1 ? AF_INET6 : -1;
-}
-
 static bool
 in_network(const struct spf *s, const char *network, unsigned bits_v4,
     unsigned bits_v6)
 {
 	unsigned char a[16], b[16];
-	int family = parse_ip(s->address, a);
+	int family = spf_parse_ip(s->address, a);
 	unsigned bits;
 
-	if (family < 0 || parse_ip(network, b) != family)
+	if (family < 0 || spf_parse_ip(network, b) != family)
 		return false;
 	bits = family == AF_INET ? bits_v4 : bits_v6;
 	for (unsigned i = 0; i < bits; i++)
 		if (((a[i / 8] ^ b[i / 8]) >> (7 - i % 8) & 1) != 0)
 			return false;
 	return true;
-}
-
-static enum dns_type
-address_type(const struct spf *s)
-{
-	return strchr(s->address, ':') != NULL ? DNS_AAAA : DNS_A;
-}
-
-/* ---- macros (RFC 7208 7) ---- */
-
-static void
-dotted(const struct spf *s, char *out, size_t size)
-{
-	unsigned char b[16];
-	size_t at = 0;
-
-	if (parse_ip(s->address, b) == AF_INET) {
-		snprintf(out, size, "%s", s->address);
-		return;
-	}
-	for (int i = 0; i < 16; i++)
-		at += (size_t)snprintf(out + at, size - at, "%x.%x%s",
-		    b[i] >> 4, b[i] & 15u, i < 15 ? "." : "");
-}
-
-static void
-macro_value(const struct spf *s, int letter, const char *domain, char *out,
-    size_t size)
-{
-	const char *at = strchr(s->sender, '@');
-
-	switch (tolower(letter)) {
-	case 's':
-		snprintf(out, size, "%s", s->sender);
-		break;
-	case 'l':
-		snprintf(out, size, "%.*s",
-		    (int)(at != NULL ? at - s->sender : 0), s->sender);
-		break;
-	case 'o':
-		snprintf(out, size, "%s", at != NULL ? at + 1 : "");
-		break;
-	case 'd':
-		snprintf(out, size, "%s", domain);
-		break;
-	case 'i':
-		dotted(s, out, size);
-		break;
-	case 'h':
-		snprintf(out, size, "%s", s->helo);
-		break;
-	case 'v':
-		snprintf(out, size, "%s",
-		    address_type(s) == DNS_A ? "in-addr" : "ip6");
-		break;
-	default:
-		out[0] = '\0';
-		break;
-	}
-}
-
-/* The right-hand `keep` labels of value, reversed first where asked for. */
-static void
-transform(char *value, bool is_reversed, unsigned keep)
-{
-	char *labels[128], joined[TERM_MAX] = "", *save = NULL;
-	size_t n = 0, at = 0, first;
-
-	for (char *l = strtok_r(value, ".", &save); l != NULL && n < 128;
-	     l = strtok_r(NULL, ".", &save))
-		labels[n++] = l;
-	first = keep > 0 && keep < n ? n - keep : 0;
-	for (size_t i = first; i < n && at < sizeof(joined); i++)
-		at += (size_t)snprintf(joined + at, sizeof(joined) - at, "%s%s",
-		    i > first ? "." : "", labels[is_reversed ? n - 1 - i : i]);
-	strcpy(value, joined);
-}
-
-/* "{ir}": returns what is behind the "}", NULL: it makes no sense. */
-static const char *
-expand_one(const struct spf *s, const char *p, const char *domain, char *value)
-{
-	bool is_reversed = false;
-	unsigned keep = 0;
-	int letter = (unsigned char)*p++;
-
-	if (strchr("slodihvSLODIHV", letter) == NULL || letter == '\0')
-		return NULL;
-	while (isdigit((unsigned char)*p) && keep < 1000)
-		keep = keep * 10 + (unsigned)(*p++ - '0');
-	if (*p == 'r' || *p == 'R') {
-		is_reversed = true;
-		p++;
-	}
-	if (*p != '}')
-		return NULL; /* other delimiters: nobody uses them */
-	macro_value(s, letter, domain, value, TERM_MAX);
-	if (is_reversed || keep > 0)
-		transform(value, is_reversed, keep);
-	return p + 1;
-}
-
-/* A domain-spec; -1: it makes no sense or is too long. */
-static int
-expand(const struct spf *s, const char *spec, const char *domain,
-    char out[NAME_SIZE])
-{
-	char value[TERM_MAX];
-	size_t at = 0;
-
-	while (*spec != '\0') {
-		value[0] = *spec;
-		value[1] = '\0';
-		if (spec[0] == '%' && spec[1] == '{') {
-			spec = expand_one(s, spec + 2, domain, value);
-			if (spec == NULL)
-				return -1;
-		} else if (spec[0] == '%') {
-			strcpy(value,
-			    spec[1] == '-'	 ? "%20"
-				: spec[1] == '_' ? " "
-						 : "%");
-			if (spec[1] == '\0' || strchr("-_%", spec[1]) == NULL)
-				return -1;
-			spec += 2;
-		} else {
-			spec++;
-		}
-		if (at + strlen(value) >= NAME_SIZE)
-			return -1;
-		strcpy(out + at, value);
-		at += strlen(value);
-	}
-	out[at] = '\0';
-	if (at > 0 && out[at - 1] == '.')
-		out[at - 1] = '\0';
-	return out[0] != '\0' ? 0 : -1;
 }
 
 /* ---- records ---- */
@@ -261,49 +114,66 @@ spf_record(const struct dns_answer *txt, unsigned *n_out)
 struct term {
 	enum spf_result qualifier;
 	char name[16];
-	char spec[TERM_MAX]; /* behind ":" or "=" */
+	char spec[SPF_TERM_MAX]; /* behind ":" or "=" */
 	unsigned bits_v4, bits_v6;
-	char text[TERM_MAX]; /* the whole */
+	char text[SPF_TERM_MAX]; /* the whole */
 };
 
 enum match { MATCH_NO, MATCH_YES, MATCH_END };
 
 static enum spf_result check_domain(struct spf *s, const char *domain);
 
+/* "/24" or "//64" at the end is taken off; -1: it makes no sense. */
 static int
-parse_bits(const char *text, unsigned max, unsigned *out)
+take_bits(char *spec, const char *slashes, unsigned max, unsigned *out)
 {
-	char *end;
-	unsigned long n = strtoul(text, &end, 10);
+	size_t len = strlen(spec), n = strlen(slashes);
+	char *digits = spec + len;
+	unsigned long bits;
 
-	if (!isdigit((unsigned char)*text) || n > max ||
-	    (*end != '\0' && *end != '/'))
+	*out = max;
+	while (digits > spec && isdigit((unsigned char)digits[-1]))
+		digits--;
+	if (*digits == '\0' || (size_t)(digits - spec) < n ||
+	    memcmp(digits - n, slashes, n) != 0)
+		return 0;
+	bits = strtoul(digits, NULL, 10);
+	if (bits > max || (digits[0] == '0' && digits[1] != '\0'))
 		return -1;
-	*out = (unsigned)n;
+	*out = (unsigned)bits;
+	digits[-(ptrdiff_t)n] = '\0';
 	return 0;
 }
 
-/* Takes "/24//64" off the spec. -1: it makes no sense. */
-static int
-take_bits(struct term *t)
+/* What no mechanism takes: a slash behind the last macro's label. */
+static bool
+has_stray_slash(const char *spec)
 {
-	bool is_v6 = strcmp(t->name, "ip6") == 0;
-	char *slash = strchr(t->spec, '/'), *second;
+	const char *last = strrchr(spec, '}');
+
+	return strchr(last != NULL ? last : spec, '/') != NULL;
+}
+
+/* RFC 7208 5.6 gives each IP version one length; a and mx (5.3, 5.4) have
+ * both, that for IPv6 behind two slashes and last. */
+static int
+take_lengths(struct term *t)
+{
+	bool is_ip = strncmp(t->name, "ip", 2) == 0;
+	bool takes =
+	    is_ip || strcmp(t->name, "a") == 0 || strcmp(t->name, "mx") == 0;
 
 	t->bits_v4 = 32;
 	t->bits_v6 = 128;
-	if (slash == NULL)
+	if (!takes)
 		return 0;
-	*slash++ = '\0';
-	second = strstr(slash, "/");
-	if (is_v6)
-		return parse_bits(slash, 128, &t->bits_v6);
-	if (*slash == '/')
-		return parse_bits(slash + 1, 128, &t->bits_v6);
-	if (second != NULL &&
-	    (second[1] != '/' || parse_bits(second + 2, 128, &t->bits_v6) < 0))
+	if (!is_ip && take_bits(t->spec, "//", 128, &t->bits_v6) < 0)
 		return -1;
-	return parse_bits(slash, 32, &t->bits_v4);
+	if (strcmp(t->name, "ip6") == 0
+		? take_bits(t->spec, "/", 128, &t->bits_v6) < 0
+		: take_bits(t->spec, "/", 32, &t->bits_v4) < 0)
+		return -1;
+	return has_stray_slash(t->spec) ? -1 : 0;
 }
 
 static int
@@ -327,21 +197,24 @@ parse_term(const char *text, struct term *t)
 	for (size_t i = 0; i < len; i++)
 		t->name[i] = (char)tolower((unsigned char)text[i]);
 	t->name[len] = '\0';
-	text += len + (text[len] == ':' || text[len] == '=');
+	text += len;
+	if (*text == ':' && (text[1] == '\0' || text[1] == '/'))
+		return -1; /* nothing is named */
+	text += *text == ':';
 	snprintf(t->spec, sizeof(t->spec), "%s", text);
-	/* A macro may have slashes of its own; nobody's has. */
-	return strcmp(t->name, "exists") == 0 ||
-		strcmp(t->name, "include") == 0 ||
-		strcmp(t->name, "redirect") == 0 || strcmp(t->name, "exp") == 0
-	    ? 0
-	    : take_bits(t);
+	if (strcmp(t->name, "all") == 0 && t->spec[0] != '\0')
+		return -1;
+	if (t->spec[0] == '\0' &&
+	    (strcmp(t->name, "include") == 0 || strcmp(t->name, "exists") == 0))
+		return -1;
+	return take_lengths(t);
 }
 
 static enum match
 match_host(struct spf *s, const struct term *t, const char *host,
     enum spf_result *result)
 {
-	const struct dns_answer *a = ask(s, host, address_type(s), result);
+	const struct dns_answer *a = ask(s, host, spf_address_type(s), result);
 
 	if (a == NULL)
 		return MATCH_END;
@@ -404,10 +277,10 @@ static enum match
 match_by_name(struct spf *s, const struct term *t, const char *domain,
     enum spf_result *result)
 {
-	char name[NAME_SIZE];
+	char name[SPF_NAME_SIZE], found[SPF_NAME_SIZE];
 	const struct dns_answer *a;
 
-	if (expand(s, t->spec[0] ? t->spec : domain, domain, name) < 0) {
+	if (spf_expand(s, t->spec[0] ? t->spec : domain, domain, name) < 0) {
 		*result = error(s, SPF_PERMERROR, "makes no sense", t->text);
 		return MATCH_END;
 	}
@@ -422,37 +295,61 @@ match_by_name(struct spf *s, const struct term *t, const char *domain,
 		return match_host(s, t, name, result);
 	if (strcmp(t->name, "mx") == 0)
 		return match_mx(s, t, name, result);
-	if (strcmp(t->name, "ptr") == 0) /* it should not be used: 5.5 */
-		return MATCH_NO;
+	if (strcmp(t->name, "ptr") == 0)
+		return spf_find_name(s, name, found) >= SPF_NAME_BELOW
+		    ? MATCH_YES
+		    : MATCH_NO;
 	a = ask(s, name, DNS_A, result); /* exists */
 	return a == NULL ? MATCH_END : a->n > 0 ? MATCH_YES : MATCH_NO;
+}
+
+static const char *const by_name[] = { "include", "a", "mx", "ptr", "exists" };
+
+static bool
+is_by_name(const struct term *t)
+{
+	for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++)
+		if (strcmp(t->name, by_name[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_network(const struct term *t)
+{
+	return strcmp(t->name, "ip4") == 0 || strcmp(t->name, "ip6") == 0;
+}
+
+/* A slip anywhere in the record is one, also behind what matches (RFC 7208
+ * 4.6). NULL: there is none. */
+static const char *
+find_slip(const char *text)
+{
+	unsigned char ip[16];
+	struct term t;
+
+	if (parse_term(text, &t) < 0)
+		return "makes no sense";
+	if (is_network(&t) &&
+	    spf_parse_ip(t.spec, ip) != (t.name[2] == '4' ? AF_INET : AF_INET6))
+		return "is no network";
+	if (!is_network(&t) && !is_by_name(&t) && strcmp(t.name, "all") != 0)
+		return "there is no such mechanism";
+	return NULL;
 }
 
 static enum match
 match_term(struct spf *s, const struct term *t, const char *domain,
     enum spf_result *result)
 {
-	static const char *const by_name[] = { "include", "a", "mx", "ptr",
-		"exists" };
-	unsigned char ip[16];
 
 	if (strcmp(t->name, "all") == 0)
 		return MATCH_YES;
-	if (strcmp(t->name, "ip4") == 0 || strcmp(t->name, "ip6") == 0) {
-		if (parse_ip(t->spec, ip) ==
-		    (t->name[2] == '4' ? AF_INET : AF_INET6))
-			return in_network(s, t->spec, t->bits_v4, t->bits_v6)
-			    ? MATCH_YES
-			    : MATCH_NO;
-		*result = error(s, SPF_PERMERROR, "is no network", t->text);
-		return MATCH_END;
-	}
-	for (size_t i = 0; i < sizeof(by_name) / sizeof(by_name[0]); i++)
-		if (strcmp(t->name, by_name[i]) == 0)
-			return match_by_name(s, t, domain, result);
-	*result =
-	    error(s, SPF_PERMERROR, "there is no such mechanism", t->text);
-	return MATCH_END;
+	if (is_network(t))
+		return in_network(s, t->spec, t->bits_v4, t->bits_v6)
+		    ? MATCH_YES
+		    : MATCH_NO;
+	return match_by_name(s, t, domain, result);
 }
 
 /* ---- a record ---- */
@@ -460,10 +357,10 @@ match_term(struct spf *s, const struct term *t, const char *domain,
 static enum spf_result
 redirect(struct spf *s, const char *spec, const char *domain)
 {
-	char name[NAME_SIZE];
+	char name[SPF_NAME_SIZE];
 	enum spf_result result;
 
-	if (expand(s, spec, domain, name) < 0)
+	if (spf_expand(s, spec, domain, name) < 0)
 		return error(s, SPF_PERMERROR, "makes no sense", spec);
 	if (!may_ask(s))
 		return error(s, SPF_PERMERROR, "more than 10 DNS look-ups",
@@ -482,43 +379,72 @@ is_modifier(const char *text)
 	return text[len] == '=';
 }
 
+/* Calls each of a record's terms; false: `each` broke it off. */
+static bool
+each_term(const char *record, bool (*each)(const char *text, void *arg),
+    void *arg)
+{
+	char *copy = xstrdup(record + 6), *save = NULL;
+	bool goes_on = true;
+
+	for (char *p = strtok_r(copy, " ", &save); p != NULL && goes_on;
+	     p = strtok_r(NULL, " ", &save))
+		goes_on = each(p, arg);
+	free(copy);
+	return goes_on;
+}
+
+struct reading { /* of one record */
+	struct spf *s;
+	const char *domain;
+	char target[SPF_TERM_MAX]; /* of redirect */
+	enum spf_result result;
+};
+
+static bool
+read_for_slips(const char *text, void *arg)
+{
+	struct reading *r = arg;
+	const char *slip = is_modifier(text) ? NULL : find_slip(text);
+
+	if (is_modifier(text) && strncasecmp(text, "redirect=", 9) == 0)
+		snprintf(r->target, sizeof(r->target), "%s", text + 9);
+	if (slip != NULL)
+		r->result = error(r->s, SPF_PERMERROR, slip, text);
+	return slip == NULL;
+}
+
+static bool
+read_for_match(const char *text, void *arg)
+{
+	struct reading *r = arg;
+	enum match match;
+	struct term t;
+
+	if (is_modifier(text) || parse_term(text, &t) < 0)
+		return true;
+	match = match_term(r->s, &t, r->domain, &r->result);
+	if (match == MATCH_YES) {
+		r->result = t.qualifier;
+		snprintf(r->s->why, sizeof(r->s->why), "%.100s by %.150s",
+		    t.text, r->domain);
+	}
+	return match == MATCH_NO;
+}
+
 static enum spf_result
 check_record(struct spf *s, const char *record, const char *domain)
 {
-	char *copy = xstrdup(record + 6), *save = NULL;
-	char target[TERM_MAX] = "";
-	enum spf_result result = SPF_NEUTRAL;
-	bool is_decided = false;
+	struct reading r = { .s = s, .domain = domain, .result = SPF_NEUTRAL };
 
-	for (char *p = strtok_r(copy, " ", &save); p != NULL && !is_decided;
-	     p = strtok_r(NULL, " ", &save)) {
-		struct term t;
-		enum match match;
-
-		if (is_modifier(p)) {
-			if (strncasecmp(p, "redirect=", 9) == 0)
-				snprintf(target, sizeof(target), "%s", p + 9);
-			continue;
-		}
-		if (parse_term(p, &t) < 0) {
-			result = error(s, SPF_PERMERROR, "makes no sense", p);
-			break;
-		}
-		match = match_term(s, &t, domain, &result);
-		is_decided = match != MATCH_NO;
-		if (match == MATCH_YES) {
-			result = t.qualifier;
-			snprintf(s->why, sizeof(s->why), "%.100s by %.150s",
-			    t.text, domain);
-		}
-	}
-	free(copy);
-	if (!is_decided && result == SPF_NEUTRAL && target[0] != '\0')
-		return redirect(s, target, domain);
-	if (!is_decided && result == SPF_NEUTRAL)
-		snprintf(s->why, sizeof(s->why),
-		    "nothing in %.200s matches and it has no all", domain);
-	return result;
+	if (!each_term(record, read_for_slips, &r) ||
+	    !each_term(record, read_for_match, &r))
+		return r.result;
+	if (r.target[0] != '\0')
+		return redirect(s, r.target, domain);
+	snprintf(s->why, sizeof(s->why),
+	    "nothing in %.200s matches and it has no all", domain);
+	return SPF_NEUTRAL;
 }
 
 static enum spf_result

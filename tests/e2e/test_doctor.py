@@ -135,6 +135,16 @@ class Doctor(unittest.TestCase):
             _, report = self.run_doctor(peer.port, "required")
             self.assertEqual(self.of(report, "route out")["the next hop offers no TLS"]["level"], "fail")
 
+    def test_starttls_that_is_offered_and_refused(self):
+        offered = ("PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 0", "STARTTLS")
+        for reply, evidence in (("454 4.7.0 TLS not available due to local problem", "454 4.7.0 TLS"), (None, "no answer")):
+            with Peer({"starttls": reply}, ehlo=offered, tls=certificate()) as peer:
+                for tls, level in (("opportunistic", "warn"), ("required", "fail")):
+                    _, report = self.run_doctor(peer.port, tls)
+                    found = self.of(report, "route out")["the next hop offers TLS and then refuses it"]
+                    self.assertEqual(found["level"], level)
+                    self.assertIn(evidence, found["evidence"])
+
     def test_refused_and_hostile_next_hops(self):
         for banner, what in (("554 5.7.1 go away \x1b[31m\xff", "the next hop refuses us"),):
             with Peer({"banner": banner}) as peer:

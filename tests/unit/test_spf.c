@@ -58,6 +58,36 @@ static const struct row zone[] = {
 	{ "trouble.test", DNS_TXT, "v=spf1 include:servfail.test +all" },
 	{ "exp.test", DNS_TXT, "v=spf1 exp=why.test ptr ip4:192.0.2.10 -all" },
 	{ "minus.test", DNS_TXT, "v=spf1 -ip4:192.0.2.10 +all" },
+	/* RFC 7208 5.6: an address has its own version's length alone. */
+	{ "ip4dual.test", DNS_TXT, "v=spf1 ip4:192.0.2.10/24//64 +all" },
+	{ "ip4only6.test", DNS_TXT, "v=spf1 ip4:192.0.2.10//64 +all" },
+	{ "ip6dual.test", DNS_TXT, "v=spf1 ip6:2001:db8::/32//64 +all" },
+	{ "ip6two.test", DNS_TXT, "v=spf1 ip6:2001:db8::/32/64 +all" },
+	{ "zeros.test", DNS_TXT, "v=spf1 ip4:192.0.2.10/024 +all" },
+	{ "dual.test", DNS_TXT, "v=spf1 a:both.test/24//64 mx/30//126 -all" },
+	{ "both.test", DNS_A, "192.0.2.1" },
+	{ "both.test", DNS_AAAA, "2001:db8::1" },
+	{ "dual.test", DNS_MX, "both.test" },
+	{ "turned.test", DNS_TXT, "v=spf1 a:both.test//64/24 +all" },
+	{ "slash.test", DNS_TXT, "v=spf1 a:both.test/x +all" },
+	{ "bare.test", DNS_TXT, "v=spf1 a: +all" },
+	{ "allof.test", DNS_TXT, "v=spf1 all:x" },
+	{ "later.test", DNS_TXT, "v=spf1 ip4:192.0.2.10 a:x/99 -all" },
+	{ "ptr.test", DNS_TXT, "v=spf1 ptr -all" },
+	{ "20.2.0.192.in-addr.arpa", DNS_PTR, "liar.ptr.test" },
+	{ "20.2.0.192.in-addr.arpa", DNS_PTR, "mx1.ptr.test" },
+	{ "mx1.ptr.test", DNS_A, "192.0.2.20" },
+	{ "21.2.0.192.in-addr.arpa", DNS_PTR, "liar.ptr.test" },
+	{ "liar.ptr.test", DNS_A, "198.51.100.7" },
+	{ "p.test", DNS_TXT, "v=spf1 exists:%{p}.ok.test -all" },
+	{ "mx1.ptr.test.ok.test", DNS_A, "127.0.0.2" },
+	{ "unknown.ok.test", DNS_A, "127.0.0.2" },
+	{ "parts.test", DNS_TXT,
+	    "v=spf1 exists:%{l1r-}.%{lr+-}.%{L}.ok.test -all" },
+	{ "post.tag.b.post.post-b%2Btag.ok.test", DNS_A, "127.0.0.2" },
+	{ "slashed.test", DNS_TXT, "v=spf1 a:%{d2/}.ok.test/24 -all" },
+	{ "slashed.test.ok.test", DNS_A, "192.0.2.99" },
+	{ "none.test", DNS_TXT, "v=spf1 exists:%{d0}.test -all" },
 };
 
 static struct dns_answer answers[200];
@@ -144,6 +174,28 @@ results(void **state)
 		{ "trouble.test", "192.0.2.10", SPF_TEMPERROR,
 		    "the server failed", 1 },
 		{ "servfail.test", "192.0.2.10", SPF_TEMPERROR, "failed", 0 },
+		{ "ip4dual.test", "192.0.2.10", SPF_PERMERROR, "ip4:", 0 },
+		{ "ip4only6.test", "192.0.2.10", SPF_PERMERROR, "ip4:", 0 },
+		{ "ip6dual.test", "2001:db8::1", SPF_PERMERROR, "ip6:", 0 },
+		{ "ip6two.test", "2001:db8::1", SPF_PERMERROR, "ip6:", 0 },
+		{ "zeros.test", "192.0.2.10", SPF_PERMERROR, "no sense", 0 },
+		{ "dual.test", "192.0.2.200", SPF_PASS, "a:both", 1 },
+		{ "dual.test", "2001:db8::ffff", SPF_PASS, "a:both", 1 },
+		{ "dual.test", "2001:db9::1", SPF_FAIL, "-all", 2 },
+		{ "turned.test", "192.0.2.10", SPF_PERMERROR, "no sense", 0 },
+		{ "slash.test", "192.0.2.10", SPF_PERMERROR, "no sense", 0 },
+		{ "bare.test", "192.0.2.10", SPF_PERMERROR, "no sense", 0 },
+		{ "allof.test", "192.0.2.10", SPF_PERMERROR, "no sense", 0 },
+		/* What stands behind the match counts too (4.6). */
+		{ "later.test", "192.0.2.10", SPF_PERMERROR, "a:x/99", 0 },
+		{ "ptr.test", "192.0.2.20", SPF_PASS, "ptr", 1 },
+		{ "ptr.test", "192.0.2.21", SPF_FAIL, "-all", 1 },
+		{ "ptr.test", "2001:db8::9", SPF_FAIL, "-all", 1 },
+		{ "p.test", "192.0.2.20", SPF_PASS, "%{p}", 1 },
+		{ "p.test", "192.0.2.21", SPF_PASS, "%{p}", 1 },
+		{ "parts.test", "192.0.2.21", SPF_PASS, "exists", 1 },
+		{ "slashed.test", "192.0.2.10", SPF_PASS, "%{d2/}", 1 },
+		{ "none.test", "192.0.2.10", SPF_PERMERROR, "no sense", 0 },
 	};
 
 	(void)state;
@@ -155,7 +207,9 @@ results(void **state)
 			.helo = "relay.test" };
 		enum spf_result result;
 
-		snprintf(sender, sizeof(sender), "postmaster@%s",
+		snprintf(sender, sizeof(sender), "%s@%s",
+		    strcmp(cases[i].domain, "parts.test") == 0 ? "post-b+tag"
+							       : "postmaster",
 		    cases[i].domain);
 		result = spf_check(&s, cases[i].domain);
 		if (result != cases[i].result ||
@@ -195,8 +249,8 @@ hostile_records(void **state)
 	static const char *const pieces[] = { " ", "a", "mx", "ptr", "all", "-",
 		"~", "?", "include:", "exists:", "redirect=", "exp=", "ip4:",
 		"ip6:", "192.0.2.10", "2001:db8::1", "/", "//", "33", "%{",
-		"%{ir}", "%{d1r}", "%{s}", "%{h999999}", "%%", "%_", "}",
-		"x.test", "=", ":", ".", "....", "\xff",
+		"%{ir}", "%{d1r}", "%{s}", "%{h999999}", "%{l2r.-}", "%{D/}",
+		"%%", "%_", "}", "x.test", "=", ":", ".", "....", "\xff",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
 	uint64_t seed = 20261125;
 	struct rng rng = { seed };
