@@ -91,10 +91,12 @@ struct conf_tls {
 	char *certificate; /* "" = none given */
 	char *key;
 	char *min_version; /* "1.2" or "1.3" */
+	char *where; /* "file:line:column", for errors; NULL: not in a file */
 };
 
 struct conf_auth {
 	char *users_file;     /* "" = none */
+	char *where;	      /* as that of conf_tls */
 	int64_t cache_ttl_us; /* good passwords remembered in memory; 0 = off */
 };
 
@@ -331,6 +333,7 @@ struct conf_route {
 	unsigned connections;
 	enum conf_route_tls tls;
 	char *tls_ca;	/* "" = the system's */
+	char *where;	/* of tls_ca, as that of conf_tls */
 	char *tls_name; /* name to verify and SNI; "" = next_hop's host */
 	char *source;	/* local address; "" = the system's choice */
 	char *ehlo;	/* "" = daemon.hostname */

@@ -72,6 +72,16 @@ reader_fail_key(struct reader *r, struct place at, const char *key,
 	reader_leave(r, mark);
 }
 
+char *
+reader_where(const struct node *map, const char *key)
+{
+	const struct node *n = node_member(map, key);
+
+	return n != NULL
+	    ? xasprintf("%s:%u:%u", n->at.file, n->at.line, n->at.column)
+	    : NULL;
+}
+
 /* ---- one section ---- */
 
 static const char *

@@ -32,6 +32,9 @@ void reader_fail(struct reader *r, struct node *n, const char *fmt, ...)
 /* The same, said of the member `key` of the map that is being read. */
 void reader_fail_key(struct reader *r, struct place at, const char *key,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* Where a map's key stands, "file:line:column", for what is found out later;
+ * NULL: it doesn't have it. The caller frees it. */
+char *reader_where(const struct node *map, const char *key);
 /* Goes down a step in the path; leave takes what enter returned. */
 size_t reader_enter(struct reader *r, const char *name);
 size_t reader_enter_item(struct reader *r, size_t i);

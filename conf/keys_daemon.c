@@ -252,7 +252,25 @@ static const struct key tls_keys[] = {
 		    "\"1.3\"." },
 	{ 0 },
 };
-const struct section section_tls = { .keys = tls_keys };
+
+static void
+seal_tls(struct reader *r, struct node *n, void *base)
+{
+	(void)r;
+	((struct conf_tls *)base)->where = reader_where(n, "certificate");
+}
+
+static void
+fini_tls(void *base)
+{
+	free(((struct conf_tls *)base)->where);
+}
+
+const struct section section_tls = {
+	.keys = tls_keys,
+	.seal = seal_tls,
+	.fini = fini_tls,
+};
 
 static const struct key auth_keys[] = {
 	{ "users_file", &type_text, AT(conf_auth, users_file),
@@ -266,7 +284,25 @@ static const struct key auth_keys[] = {
 		    "not at all." },
 	{ 0 },
 };
-const struct section section_auth = { .keys = auth_keys };
+
+static void
+seal_auth(struct reader *r, struct node *n, void *base)
+{
+	(void)r;
+	((struct conf_auth *)base)->where = reader_where(n, "users_file");
+}
+
+static void
+fini_auth(void *base)
+{
+	free(((struct conf_auth *)base)->where);
+}
+
+const struct section section_auth = {
+	.keys = auth_keys,
+	.seal = seal_auth,
+	.fini = fini_auth,
+};
 
 /* ---- limits ---- */
 

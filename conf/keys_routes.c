@@ -36,6 +36,7 @@ seal_route(struct reader *r, struct node *n, void *base)
 			    err.text);
 	}
 	route->auth.password = password ? password : xstrdup("");
+	route->where = reader_where(n, "tls_ca");
 }
 
 static void
@@ -44,6 +45,7 @@ fini_route(void *base)
 	struct conf_route *route = base;
 
 	key_free_secret(&route->auth.password);
+	free(route->where);
 }
 
 static const struct key_word route_tls[] = { { "none", ROUTE_TLS_NONE },

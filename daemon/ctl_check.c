@@ -25,14 +25,18 @@ check_tls(const struct conf *conf, struct strbuf *errors)
 		SSL_CTX *context = tls_server_context(&conf->tls, &err);
 
 		if (context == NULL)
-			strbuf_addf(errors, "%s: %s\n", conf->file, err.text);
+			strbuf_addf(errors, "%s: %s\n", conf->tls.where,
+			    err.text);
 		SSL_CTX_free(context);
 	}
 	for (size_t i = 0; i < conf->n_routes; i++) {
 		SSL_CTX *context = tls_client_context(&conf->routes[i], &err);
 
 		if (context == NULL)
-			strbuf_addf(errors, "%s: routes.%s: %s\n", conf->file,
+			strbuf_addf(errors, "%s: routes.%s: %s\n",
+			    conf->routes[i].where != NULL
+				? conf->routes[i].where
+				: conf->file,
 			    conf->routes[i].name, err.text);
 		tls_client_context_free(context);
 	}

@@ -101,7 +101,7 @@ check(const struct conf *conf, const char *file)
 		result = 1;
 	}
 	if (runtime_check(conf, &err) < 0) {
-		fprintf(stderr, "%s: %s\n", file, err.text);
+		fprintf(stderr, "%s\n", err.text);
 		result = 1;
 	}
 	if (result == 0)

@@ -232,6 +232,13 @@ is_vacated(const struct runtime *old, const struct conf *conf, size_t at)
 
 /* ---- the whole ---- */
 
+/* For what a file that the configuration names turns out to be. */
+static const char *
+place_of(const struct conf *conf, const char *where)
+{
+	return where != NULL ? where : conf->file;
+}
+
 static int
 check_routes(const struct conf *conf, struct err *err_out)
 {
@@ -240,7 +247,8 @@ check_routes(const struct conf *conf, struct err *err_out)
 		SSL_CTX *context = tls_client_context(&conf->routes[i], &why);
 
 		if (context == NULL)
-			return err_set(err_out, "routes.%s: %s",
+			return err_set(err_out, "%s: routes.%s: %s",
+			    place_of(conf, conf->routes[i].where),
 			    conf->routes[i].name, why.text);
 		tls_client_context_free(context);
 	}
@@ -251,16 +259,20 @@ static int
 make_parts(struct runtime *rt, struct err *err_out)
 {
 	const struct conf *conf = rt->conf;
+	struct err why;
 
 	rt->index = destination_index_new(conf);
 	if (*conf->tls.certificate != '\0') {
-		rt->server_tls = tls_server_context(&conf->tls, err_out);
+		rt->server_tls = tls_server_context(&conf->tls, &why);
 		if (rt->server_tls == NULL)
-			return -1;
+			return err_set(err_out, "%s: %s",
+			    place_of(conf, conf->tls.where), why.text);
 	}
 	rt->rules = reply_rules_new(conf, err_out);
-	if (rt->rules == NULL || log_reader_check(&conf->feedback, err_out) < 0)
+	if (rt->rules == NULL)
 		return -1;
+	if (log_reader_check(&conf->feedback, &why) < 0)
+		return err_set(err_out, "%s: %s", conf->file, why.text);
 	return check_routes(conf, err_out);
 }
 

@@ -436,12 +436,14 @@ users_read_file(const char *file, struct strbuf *out, struct err *err_out)
 struct users *
 users_load(const char *file, const struct conf *conf, struct strbuf *errors_out)
 {
+	const char *where = conf != NULL ? conf->auth.where : NULL;
 	struct strbuf text = { 0 };
 	struct users *users = NULL;
 	struct err err;
 
 	if (users_read_file(file, &text, &err) < 0)
-		strbuf_addf(errors_out, "%s\n", err.text);
+		strbuf_addf(errors_out, "%s%s%s\n", where != NULL ? where : "",
+		    where != NULL ? ": auth.users_file: " : "", err.text);
 	else
 		users = users_load_text(file, text.data, text.len, conf,
 		    errors_out);

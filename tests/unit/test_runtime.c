@@ -15,6 +15,7 @@
 
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
+#include "daemon/auth.h"
 
 #define N(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -133,12 +134,68 @@ port_of_another_stays_his(void **state)
 	conf_unref(b);
 }
 
+/* What files turn out to be is told at the key that names them. */
+static void
+files_that_cannot_be_used(void **state)
+{
+	static const struct {
+		const char *text, *error;
+	} rows[] = {
+		{ "routes: {r: {next_hop: \"127.0.0.1:1\"}}\n"
+		  "tls: {certificate: /nonexistent.pem, key: /n.key}\n",
+		    "test.yaml:2:20: tls.certificate /nonexistent.pem: No such "
+		    "file or directory" },
+		{ "routes:\n"
+		  "  a: {next_hop: \"127.0.0.1:1\"}\n"
+		  "  b: {next_hop: \"127.0.0.1:2\", tls: verify,\n"
+		  "      tls_ca: /nonexistent.pem}\n",
+		    "test.yaml:4:15: routes.b: tls_ca /nonexistent.pem: No "
+		    "such file or directory" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N(rows); i++) {
+		struct strbuf errors = { 0 };
+		struct conf *conf = conf_load_text("test.yaml", rows[i].text,
+		    strlen(rows[i].text), &errors);
+		struct err err = { .text = "" };
+
+		if (conf == NULL)
+			fail_msg("%s", errors.data);
+		assert_int_equal(runtime_check(conf, &err), -1);
+		assert_string_equal(err.text, rows[i].error);
+		conf_unref(conf);
+	}
+}
+
+/* The users are read elsewhere. */
+static void
+users_that_cannot_be_read(void **state)
+{
+	static const char text[] = "routes: {r: {next_hop: \"127.0.0.1:1\"}}\n"
+				   "auth: {users_file: /nonexistent}\n";
+	struct strbuf errors = { 0 };
+	struct conf *conf =
+	    conf_load_text("test.yaml", text, sizeof(text) - 1, &errors);
+
+	(void)state;
+	assert_non_null(conf);
+	assert_int_equal(auth_check_users(conf, &errors), -1);
+	assert_string_equal(errors.data,
+	    "test.yaml:2:20: auth.users_file: /nonexistent: No such file or "
+	    "directory\n");
+	strbuf_fini(&errors);
+	conf_unref(conf);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_address_of_the_same_port),
 		cmocka_unit_test(port_of_another_stays_his),
+		cmocka_unit_test(files_that_cannot_be_used),
+		cmocka_unit_test(users_that_cannot_be_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
