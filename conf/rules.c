@@ -112,8 +112,8 @@ listener_name(size_t i, const void *conf)
 	return text != NULL ? text : "";
 }
 
-const char *
-rule_plan_name(size_t i, const void *conf)
+static const char *
+plan_name(size_t i, const void *conf)
 {
 	return ((const struct conf *)conf)->plans[i].name;
 }
@@ -150,8 +150,8 @@ rule_check_plan_name(const struct rules *r, const char *const *path,
 {
 	if (plan[0] != '\0' && rule_is_sound(r, path) &&
 	    conf_plan(r->conf, plan) == NULL)
-		rule_fail_dangling(r, path, "plan", plan, rule_plan_name,
-		    r->conf, r->conf->n_plans);
+		rule_fail_dangling(r, path, "plan", plan, plan_name, r->conf,
+		    r->conf->n_plans);
 }
 
 /* ---- streams, senders, spool ---- */

@@ -40,7 +40,6 @@ void rule_fail_dangling(const struct rules *r, const char *const *path,
     const char *what, const char *name,
     const char *(*name_at)(size_t i, const void *arg), const void *arg,
     size_t n);
-const char *rule_plan_name(size_t i, const void *conf);
 const char *rule_provider_name(size_t i, const void *conf);
 const char *rule_route_name(size_t i, const void *conf);
 

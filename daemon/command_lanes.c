@@ -190,8 +190,8 @@ show_counts(struct command *c, const struct lane_view *l)
 	answer_int(&c->out, "failed", (int64_t)l->n_failed);
 }
 
-void
-command_show_lane(struct command *c, const struct lane_view *l)
+static void
+show_lane(struct command *c, const struct lane_view *l)
 {
 	answer_str(&c->out, "lane", l->name);
 	answer_str(&c->out, "route", l->route);
@@ -249,7 +249,7 @@ command_lane(struct command *c)
 	if (!sched_lane_get(s, c->args[0], c->now_us, &l))
 		return command_no_such_lane(c, c->args[0]);
 	answer_open(&c->out, NULL, '{');
-	command_show_lane(c, &l);
+	show_lane(c, &l);
 	command_show_gates(c, gates,
 	    sched_why(s, c->args[0], c->now_us, gates));
 	answer_close(&c->out, '}');
@@ -307,7 +307,7 @@ step_lanes(struct command *c)
 			c->now_us, &l))
 			continue;
 		answer_open(&c->out, NULL, '{');
-		command_show_lane(c, &l);
+		show_lane(c, &l);
 		answer_close(&c->out, '}');
 	}
 	answer_close(&c->out, ']');

@@ -101,7 +101,6 @@ int command_events_follow(struct command *c);
 /* command_lanes.c */
 int command_lanes(struct command *c);
 int command_lane(struct command *c);
-void command_show_lane(struct command *c, const struct lane_view *l);
 /* `rates` as texts of the grammar. */
 void command_show_rates(struct command *c, const char *key,
     const struct rate *rates, size_t n);

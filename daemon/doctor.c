@@ -22,8 +22,8 @@
 
 /* ---- findings ---- */
 
-const char *
-finding_level_name(enum finding_level level)
+static const char *
+level_name(enum finding_level level)
 {
 	static const char *const names[] = { "ok", "note", "warn", "fail" };
 
@@ -137,12 +137,11 @@ print_json(const struct doctor *d)
 
 		json_array_append_new(list,
 		    json_pack("{s:s, s:s, s:s, s:s, s:s}", "level",
-			finding_level_name(f->level), "subject", f->subject,
-			"finding", f->what, "evidence", f->evidence, "fix",
-			f->fix));
+			level_name(f->level), "subject", f->subject, "finding",
+			f->what, "evidence", f->evidence, "fix", f->fix));
 	}
-	all = json_pack("{s:s, s:o}", "worst", finding_level_name(worst(d)),
-	    "findings", list);
+	all = json_pack("{s:s, s:o}", "worst", level_name(worst(d)), "findings",
+	    list);
 	ctl_print_json(all);
 	json_decref(all);
 }
@@ -153,7 +152,7 @@ print_one(const struct doctor *d, const struct finding *f)
 	static const enum colour colours[] = { GREEN, FAINT, YELLOW, RED };
 
 	printf("%s%-4s%s  %s: %s\n", colour_on(d->ctl, colours[f->level]),
-	    finding_level_name(f->level), colour_off(d->ctl, PLAIN), f->subject,
+	    level_name(f->level), colour_off(d->ctl, PLAIN), f->subject,
 	    f->what);
 	if (f->evidence[0] != '\0')
 		printf("      %s\n", f->evidence);

@@ -17,7 +17,6 @@ enum finding_level {
 	FINDING_WARN,
 	FINDING_FAIL,
 };
-const char *finding_level_name(enum finding_level level);
 
 struct finding {
 	enum finding_level level;

@@ -184,8 +184,8 @@ const struct metric_row metric_rows[METRIC_COUNT] = {
 	    "Refusals by what they mean; absent: none of that class" },
 };
 
-const char *
-metric_type_name(enum metric_type type)
+static const char *
+type_name(enum metric_type type)
 {
 	static const char *const names[] = { "counter", "gauge", "histogram" };
 
@@ -200,7 +200,7 @@ metric_head(struct strbuf *out, enum metric m)
 	const struct metric_row *row = &metric_rows[m];
 
 	strbuf_addf(out, "# HELP %s %s.\n# TYPE %s %s\n", row->name, row->help,
-	    row->name, metric_type_name(row->type));
+	    row->name, type_name(row->type));
 }
 
 void
@@ -337,6 +337,6 @@ metrics_document(struct strbuf *out)
 		const struct metric_row *row = &metric_rows[m];
 
 		strbuf_addf(out, "| `%s` | %s | %s | %s. |\n", row->name,
-		    metric_type_name(row->type), row->labels, row->help);
+		    type_name(row->type), row->labels, row->help);
 	}
 }

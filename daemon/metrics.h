@@ -105,7 +105,6 @@ struct metric_row {
 	const char *help;   /* one line, no full stop */
 };
 extern const struct metric_row metric_rows[METRIC_COUNT];
-const char *metric_type_name(enum metric_type type);
 
 /* The lines before a metric's samples. */
 void metric_head(struct strbuf *out, enum metric m);

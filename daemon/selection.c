@@ -68,7 +68,7 @@ lower(char c)
 	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-bool
+static bool
 is_pattern(const char *text)
 {
 	return strpbrk(text, "*?") != NULL;

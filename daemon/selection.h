@@ -77,6 +77,5 @@ bool pattern_fits(const char *pattern, const char *text);
 /* What a FILTER on a command line means: a pattern as it stands, else a part
  * of the name; "" is everything. malloc'd. */
 char *pattern_of_filter(const char *filter);
-bool is_pattern(const char *text);
 
 #endif

@@ -19,22 +19,6 @@
 #include "conf/base/strbuf.h"
 #include "conf/base/xalloc.h"
 
-const char *
-dns_status_name(enum dns_status status)
-{
-	switch (status) {
-	case DNS_OK:
-		return "ok";
-	case DNS_NODATA:
-		return "nodata";
-	case DNS_NXDOMAIN:
-		return "nxdomain";
-	case DNS_FAILED:
-		break;
-	}
-	return "failed";
-}
-
 void
 dns_answer_fail(struct dns_answer *out, const char *why)
 {

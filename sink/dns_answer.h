@@ -20,7 +20,6 @@ enum dns_status {
 	DNS_NXDOMAIN, /* the name doesn't exist */
 	DNS_FAILED,   /* nobody could say: refused, timed out, garbled */
 };
-const char *dns_status_name(enum dns_status status);
 
 struct dns_record {
 	unsigned preference; /* of MX */

@@ -74,7 +74,7 @@ message_id_parse(const char *text, uint64_t *id_out)
 
 /* ---- life ---- */
 
-void
+static void
 recipient_fini(struct recipient *r)
 {
 	free(r->address);

@@ -77,7 +77,6 @@ int message_id_parse(const char *text, uint64_t *id_out);
 
 void envelope_fini(struct envelope *e);
 void delivery_fini(struct delivery *d);
-void recipient_fini(struct recipient *r);
 /* Appends a recipient with an address copied; the rest is zero. */
 struct recipient *delivery_add(struct delivery *d, const char *address);
 

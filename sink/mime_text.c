@@ -101,8 +101,9 @@ mime_add_qp(struct strbuf *out, const char *data, size_t len)
 
 /* ---- header fields ---- */
 
-size_t
-mime_utf8_read(const char *s, size_t len, unsigned *point_out)
+/* Length of the sequence at s and its code point; 0 = none. */
+static size_t
+read_utf8(const char *s, size_t len, unsigned *point_out)
 {
 	unsigned char c = len > 0 ? (unsigned char)s[0] : 0;
 	size_t n = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : c >= 0xc0 ? 2 : 1;
@@ -127,7 +128,7 @@ static size_t
 add_char(struct strbuf *out, const char *s, size_t len, bool utf8_ok)
 {
 	unsigned point = 0;
-	size_t n = mime_utf8_read(s, len, &point);
+	size_t n = read_utf8(s, len, &point);
 
 	if (n == 0 || point < 32 || (point >= 127 && point < 160)) {
 		strbuf_addc(out, '?');

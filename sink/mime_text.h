@@ -32,7 +32,4 @@ void mime_add_field(struct strbuf *out, const char *name, const char *text,
 void mime_add_field_verbatim(struct strbuf *out, const char *name,
     const char *text, bool utf8_ok);
 
-/* Length of the UTF-8 sequence at s and its code point; 0 = none. */
-size_t mime_utf8_read(const char *s, size_t len, unsigned *point_out);
-
 #endif

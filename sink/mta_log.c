@@ -315,8 +315,8 @@ log_take_time(struct mta_log *log, struct span *line)
 
 /* ---- the logger's own words ---- */
 
-bool
-log_is_gap(struct span program, struct span message, struct mta_record *out)
+static bool
+is_gap(struct span program, struct span message, struct mta_record *out)
 {
 	struct span rest = message;
 
@@ -372,7 +372,7 @@ mta_log_read_parts(struct mta_log *log, int64_t utc_us, struct span program,
 		break;
 	}
 	if (!found)
-		found = log_is_gap(program, message, out);
+		found = is_gap(program, message, out);
 	if (found && out->recipient.len > 0)
 		out->event = log_event(out);
 	if (!found)

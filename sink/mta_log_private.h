@@ -11,8 +11,6 @@
  * MTA names the phases of a conversation. Included by mta_log.c and
  * log_*.c only.
  */
-#define SPAN(s) ((struct span){ (s), sizeof(s) - 1 })
-
 static inline bool
 span_is(struct span s, const char *text)
 {
@@ -65,9 +63,6 @@ uint64_t log_event(const struct mta_record *r);
 /* A time at the beginning, which is passed over with the blank behind it:
  * "Nov 23 20:16:54 ", RFC 3339, "2026-11-23 20:16:54.123 +0100 ". 0: none. */
 int64_t log_take_time(struct mta_log *log, struct span *line);
-/* Did the logger itself say that it dropped lines? */
-bool log_is_gap(struct span program, struct span message,
-    struct mta_record *out);
 
 bool log_postfix(struct span program, struct span message,
     struct mta_record *out);

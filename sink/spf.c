@@ -95,8 +95,9 @@ is_spf(const char *text)
 	    (text[6] == ' ' || text[6] == '\0');
 }
 
-const char *
-spf_record(const struct dns_answer *txt, unsigned *n_out)
+/* The one SPF record among TXT records; NULL: none, or *n_out > 1 of them. */
+static const char *
+find_record(const struct dns_answer *txt, unsigned *n_out)
 {
 	const char *record = NULL;
 
@@ -458,7 +459,7 @@ check_domain(struct spf *s, const char *domain)
 
 	if (a->status == DNS_FAILED)
 		return error(s, SPF_TEMPERROR, a->why, domain);
-	record = spf_record(a, &n);
+	record = find_record(a, &n);
 	if (n > 1)
 		return error(s, SPF_PERMERROR, "has more than one SPF record",
 		    domain);

@@ -36,7 +36,4 @@ struct spf {
 };
 enum spf_result spf_check(struct spf *spf, const char *domain);
 
-/* The one SPF record among TXT records; NULL: none, or *n_out > 1 of them. */
-const char *spf_record(const struct dns_answer *txt, unsigned *n_out);
-
 #endif
