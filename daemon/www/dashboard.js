@@ -31,6 +31,8 @@ function perSecond(r) {
 
 function span(ms) {
 	const s = Math.round(ms / 1000);
+	if (s < 1)
+		return "under 1 s";
 	if (s < 60)
 		return s + " s";
 	if (s < 3600)
@@ -68,7 +70,7 @@ function fillTable(table, caption, columns, rows, none) {
 	const body = rows.map((row) => element("tr", {}, ...columns.map((c, i) => {
 		const value = c.cell(row);
 		return i === 0 ? element("th", { scope: "row" }, value)
-			: element("td", { class: c.number ? "n" : c.text ? "text" : null, "data-title": c.title }, value);
+			: element("td", { class: [c.number ? "n" : c.text ? "text" : "", value === "–" ? "empty" : ""].join(" ").trim() || null, "data-title": c.title }, value);
 	})));
 	if (!rows.length)
 		body.push(element("tr", {}, element("td", { class: "none", colspan: columns.length }, none)));
@@ -190,6 +192,13 @@ const pathOf = (name) => name.split("/").map(encodeURIComponent).join("/");
 
 /* ---- now ---- */
 
+/* Written only when it changes: it is read aloud each time. */
+function showState(text, kind) {
+	if ($("state").textContent !== text)
+		$("state").textContent = text;
+	$("state").className = "pill " + kind;
+}
+
 function showStatus(status) {
 	const held = lanes.filter(isHeld);
 	const refused = lanes.filter((l) => l.last_refusal && l.last_refusal.age_ms < 3600000);
@@ -205,8 +214,7 @@ function showStatus(status) {
 		["Lanes refused", count(refused.length), "within an hour"],
 	];
 	$("host").textContent = status.hostname;
-	$("state").textContent = status.unready || "accepting mail";
-	$("state").className = "pill " + (status.unready ? "bad" : "good");
+	showState(status.unready || "accepting mail", status.unready ? "bad" : "good");
 	$("when").textContent = "version " + status.version + ", up " + span(status.uptime_ms) + ", as of " + new Date(status.now).toLocaleTimeString([], { hourCycle: "h23" });
 	document.title = (held.length ? "(" + held.length + " held) " : "") + "flyball " + status.hostname;
 	$("tiles").replaceChildren(...tiles.map(([name, value, unit]) =>
@@ -240,7 +248,7 @@ const gates = {
 	"sender": "a paused sender domain",
 	"list-health": "the list's health",
 	"credit": "mail handed over whose end the log has not told",
-	"lease": "a limit that is shared with other nodes",
+	"lease": "a limit that is shared with other relays",
 };
 
 const gateText = (l) => gates[l.gate] || gates[l.gate.replace(/_/g, "-")] || l.gate;
@@ -285,7 +293,7 @@ function showLanes() {
 	const words = $("filter").value.trim().toLowerCase();
 	const fitting = lanes.filter((l) => l.lane.toLowerCase().includes(words) || l.state === words);
 	const shown = fitting.slice(0, LANES_MAX);
-	fillTable($("lanes-table"), "Lanes", laneColumns, shown, lanes.length ? "No lane is called so." : "There has been no mail yet.");
+	fillTable($("lanes-table"), "Lanes", laneColumns, shown, lanes.length ? "No lane has that in its name." : "There has been no mail yet.");
 	$("lanes-note").textContent = fitting.length > shown.length ? "The first " + shown.length + " of " + whole.format(fitting.length) + ", by what waits."
 		: whole.format(fitting.length) + (fitting.length === 1 ? " lane" : " lanes");
 }
@@ -521,8 +529,7 @@ async function turn() {
 	} catch (error) {
 		$("problem").textContent = "The daemon doesn't answer (" + error.message + "). What is shown is of " + ($("when").textContent || "no time") + ".";
 		$("problem").hidden = false;
-		$("state").textContent = "no answer";
-		$("state").className = "pill bad";
+		showState("no answer", "bad");
 	}
 	isBusy = false;
 	/* With thousands of lanes it takes longer: then seldom. */

@@ -209,6 +209,23 @@ class Dashboard(unittest.TestCase):
             self.assertEqual((name, light), (name, not is_dark))
             self.browser.screenshot(os.path.join(SHOTS, f"dashboard-{name}.png"))
 
+    def test_contrast(self):
+        """WCAG 2.2: 4.5 for text (1.4.3), 3 for what isn't (1.4.11)."""
+        def luminance(colour):
+            parts = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+            return sum(w * (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4) for w, p in zip((0.2126, 0.7152, 0.0722), parts))
+        for is_dark in (False, True):
+            self.show(is_dark=is_dark)
+            names = ("ink", "faint", "good", "warn", "bad", "blue", "bar", "edge", "allowed")
+            of = self.browser.run("""
+                const style = getComputedStyle(document.documentElement);
+                return Object.fromEntries(arguments[0].map((name) => [name, style.getPropertyValue("--" + name).trim()]))""",
+                                  [*names, "card", "ground"])
+            for name in names:
+                for ground in ("card", "ground"):
+                    dark, light = sorted((luminance(of[name]), luminance(of[ground])))
+                    self.assertGreaterEqual((light + 0.05) / (dark + 0.05), 3 if name in ("bar", "edge", "allowed") else 4.5, (name, ground, is_dark))
+
     def test_says_when_the_daemon_is_gone(self):
         self.show()
         self.daemon.stop()
