@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/sim/season.h"
 #include "tests/sim/situations.h"
 
 static void

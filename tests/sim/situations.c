@@ -12,47 +12,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "tests/sim/draw.h"
+
 #define MINUTE (60 * SEC)
-
-/* ---- drawing ---- */
-
-static double
-draw(struct sim *sim, double from, double to)
-{
-	return sim_uniform(&sim->rng, from, to);
-}
-
-/* Even on a logarithmic scale. */
-static double
-draw_log(struct sim *sim, double from, double to)
-{
-	return exp(draw(sim, log(from), log(to)));
-}
-
-/* A limit, its burst (from next to none to a second's worth), latencies. */
-static struct provider_spec
-draw_spec(struct sim *sim, const char *name, double rate)
-{
-	static const enum provider_phase phases[] = { PROVIDER_MAIL,
-		PROVIDER_RCPT, PROVIDER_EOD };
-	struct provider_spec spec;
-
-	provider_spec_init(&spec, name);
-	spec.rate = rate;
-	if (isfinite(rate))
-		spec.burst = fmax(2, rate * draw_log(sim, 0.05, 1));
-	spec.rate_phase = phases[rng_below(&sim->rng, 3)];
-	spec.latency.min_us = 2000;
-	spec.latency.mean_us = (int64_t)draw(sim, 5000, 25000);
-	spec.latency.max_us = 200000;
-	return spec;
-}
-
-static double
-draw_ceiling(struct sim *sim, double rate)
-{
-	return rate * draw_log(sim, 3, 8);
-}
 
 /* ---- measuring ---- */
 
@@ -136,7 +98,7 @@ drop(const struct situation *st, uint64_t seed, struct outcome *out)
 	struct sim *sim = begin(st, seed);
 	double rate = draw_log(sim, 100, 300);
 	struct provider_spec spec = draw_spec(sim, "gmail", rate);
-	int64_t at_us = (int64_t)draw(sim, 15e6, 25e6);
+	int64_t at_us = (int64_t)draw_even(sim, 15e6, 25e6);
 	struct sim_site *site;
 	struct books before, after;
 	double accepted, refused;
@@ -166,7 +128,7 @@ rise(const struct situation *st, uint64_t seed, struct outcome *out)
 	struct sim *sim = begin(st, seed);
 	double rate = draw_log(sim, 10, 30);
 	struct provider_spec spec = draw_spec(sim, "gmail", rate);
-	int64_t at_us = (int64_t)draw(sim, 12e6, 22e6);
+	int64_t at_us = (int64_t)draw_even(sim, 12e6, 22e6);
 	struct sim_site *site;
 	struct books before;
 	double took_s = 12;
@@ -201,11 +163,11 @@ sawtooth(const struct situation *st, uint64_t seed, struct outcome *out)
 	struct sim *sim = begin(st, seed);
 	double rate = draw_log(sim, 20, 80);
 	struct provider_spec spec = draw_spec(sim, "yahoo", rate);
-	double period_us = draw(sim, 12e6, 20e6);
+	double period_us = draw_even(sim, 12e6, 20e6);
 	struct sim_site *site;
 
 	spec.steps[0].at_us = (int64_t)period_us - 1;
-	spec.steps[0].factor = draw(sim, 3, 4);
+	spec.steps[0].factor = draw_even(sim, 3, 4);
 	spec.n_steps = 1;
 	spec.is_ramp = true;
 	spec.steps_period_us = (int64_t)period_us;
@@ -294,7 +256,7 @@ static void
 slow(const struct situation *st, uint64_t seed, struct outcome *out)
 {
 	struct sim *sim = begin(st, seed);
-	double rate = 1 / draw(sim, 1.5, 2.5);
+	double rate = 1 / draw_even(sim, 1.5, 2.5);
 	struct provider_spec spec = draw_spec(sim, "gmx", rate);
 	struct sim_site *site;
 
@@ -314,7 +276,7 @@ outage(const struct situation *st, uint64_t seed, struct outcome *out)
 	struct sim *sim = begin(st, seed);
 	double rate = draw_log(sim, 20, 200);
 	struct provider_spec spec = draw_spec(sim, "yahoo", rate);
-	int64_t at_us = (int64_t)draw(sim, 15e6, 25e6);
+	int64_t at_us = (int64_t)draw_even(sim, 15e6, 25e6);
 	struct sim_site *site;
 	struct books before, after;
 
@@ -343,13 +305,13 @@ noise(const struct situation *st, uint64_t seed, struct outcome *out)
 	double rate = draw_log(sim, 20, 100);
 	struct sim_site *site;
 
-	spec.greylist.share = draw(sim, 0.03, 0.1);
-	spec.greylist.delay_us = (int64_t)draw(sim, 5e5, 2e6);
-	spec.noise.unknown_user = draw(sim, 0.02, 0.08);
-	spec.noise.mailbox_full = draw(sim, 0.01, 0.04);
-	spec.noise.content = draw(sim, 0.01, 0.04);
-	spec.noise.system = draw(sim, 0.01, 0.05);
-	spec.noise.maintenance = draw(sim, 0.01, 0.03);
+	spec.greylist.share = draw_even(sim, 0.03, 0.1);
+	spec.greylist.delay_us = (int64_t)draw_even(sim, 5e5, 2e6);
+	spec.noise.unknown_user = draw_even(sim, 0.02, 0.08);
+	spec.noise.mailbox_full = draw_even(sim, 0.01, 0.04);
+	spec.noise.content = draw_even(sim, 0.01, 0.04);
+	spec.noise.system = draw_even(sim, 0.01, 0.05);
+	spec.noise.maintenance = draw_even(sim, 0.01, 0.03);
 	site = sim_site_add(sim, &spec, draw_ceiling(sim, rate), 20);
 	site->per_s = rate;
 	sim_start(sim);
@@ -368,7 +330,7 @@ spiral(const struct situation *st, uint64_t seed, struct outcome *out)
 	struct books early;
 
 	spec.reputation.is_on = true;
-	spec.reputation.start = draw(sim, 0.6, 0.8);
+	spec.reputation.start = draw_even(sim, 0.6, 0.8);
 	site = sim_site_add(sim, &spec, draw_ceiling(sim, rate), 20);
 	sim_start(sim);
 	sim_run(sim, 5 * SEC);
@@ -393,7 +355,7 @@ idle(const struct situation *st, uint64_t seed, struct outcome *out)
 	double n;
 
 	spec.steps[0].at_us = MINUTE + idle_us / 2;
-	spec.steps[0].factor = draw(sim, 0.4, 1);
+	spec.steps[0].factor = draw_even(sim, 0.4, 1);
 	spec.n_steps = 1;
 	spec.reputation.is_on = true;
 	spec.reputation.start = 0.9;
@@ -463,7 +425,8 @@ eight(const struct situation *st, uint64_t seed, struct outcome *out)
 		double ceiling = draw_ceiling(sim, rate);
 
 		if (i == 1 || i == 2) {
-			spec.steps[0].at_us = (int64_t)draw(sim, 15e6, 30e6);
+			spec.steps[0].at_us =
+			    (int64_t)draw_even(sim, 15e6, 30e6);
 			spec.steps[0].factor = i == 1 ? 0.2 : 4;
 			spec.n_steps = 1;
 			ceiling *= i == 1 ? 1 : 4;
@@ -508,66 +471,18 @@ tolerance(const struct situation *st, uint64_t seed, struct outcome *out)
 	struct sim *sim = begin(st, seed);
 	struct provider_spec spec = draw_spec(sim, "gmail", INFINITY);
 	double start = draw_log(sim, 80, 300);
-	int64_t by_permille = (int64_t)draw(sim, 1200, 1500);
+	int64_t by_permille = (int64_t)draw_even(sim, 1200, 1500);
 	struct sim_site *site;
 
 	spec.day_us = 6 * SEC;
 	spec.tolerance.start = start;
 	spec.tolerance.growth = (double)by_permille / 1000;
 	site = sim_site_add(sim, &spec, draw_ceiling(sim, start), 20);
-	sim_plan(sim, site, (int64_t)(start * draw(sim, 0.9, 1)), by_permille,
-	    spec.day_us);
+	sim_plan(sim, site, (int64_t)(start * draw_even(sim, 0.9, 1)),
+	    by_permille, spec.day_us);
 	sim_start(sim);
 	sim_run(sim, MINUTE);
 	*out = measure(sim, site);
-	end(sim);
-}
-
-#define A_DAY	   1000000
-#define NEWSLETTER 50 /* recipients that go in one transaction */
-
-void
-season_run(uint64_t seed, unsigned n_days, struct season *out)
-{
-	static const char *const names[8] = { "gmail", "microsoft", "yahoo",
-		"apple", "gmx", "comcast", "orange", "qq" };
-	struct sim *sim = calloc(1, sizeof(*sim));
-	int64_t day_us = 86400 * SEC;
-
-	sim_init(sim, seed);
-	sim->f.conf.adapt.react.hold_us = 60 * SEC;
-	sim->f.conf.adapt.recover.every_us = 60 * SEC;
-	sim->f.conf.adapt.suspend.for_us = 3600 * SEC;
-	sim->f.conf.adapt.suspend.max_us = day_us;
-	for (size_t i = 0; i < 8; i++) {
-		double a_second = A_DAY / 86400.0 / 8;
-		double rate = a_second * draw_log(sim, 2, 20);
-		struct provider_spec spec = draw_spec(sim, names[i], rate);
-		struct sim_site *site;
-
-		spec.burst = 20 * NEWSLETTER;
-		spec.reputation.is_on = i % 2 == 1;
-		spec.reputation.loss /=
-		    NEWSLETTER; /* one refusal, many RCPTs */
-		spec.steps[0].at_us =
-		    (int64_t)(draw(sim, 0.1, 0.9) * n_days) * day_us;
-		spec.steps[0].factor = draw_log(sim, 0.3, 3);
-		spec.n_steps = 1;
-		site = sim_site_add(sim, &spec, draw_ceiling(sim, rate), 20);
-		sim->f.providers[i].limits.burst = NEWSLETTER;
-		site->n_recipients = NEWSLETTER;
-		site->per_s = a_second / NEWSLETTER;
-	}
-	sim_start(sim);
-	sim_run(sim, n_days * day_us);
-	*out = (struct season){ .n_decisions = sim->n_plans };
-	for (size_t i = 0; i < 8; i++) {
-		struct books b = read_books(sim, &sim->sites[i]);
-
-		out->accepted += b.accepted;
-		out->refused += b.refused;
-	}
-	out->offered = (double)sim->n_messages * NEWSLETTER;
 	end(sim);
 }
 

@@ -31,14 +31,6 @@ struct situation {
 	void (*on_change)(struct sim *sim, const struct sched_change *c);
 };
 
-/* Days of a sender of a million a day over eight providers, in real times;
- * how many were accepted and refused for speed. */
-struct season {
-	double offered, accepted, refused;
-	uint64_t n_decisions;
-};
-void season_run(uint64_t seed, unsigned n_days, struct season *out);
-
 extern const struct situation situations[];
 extern const size_t n_situations;
 

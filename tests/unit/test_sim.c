@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "tests/sim/season.h"
 #include "tests/sim/situations.h"
 
 #define SEEDS_MAX 1001
