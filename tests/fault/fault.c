@@ -91,6 +91,18 @@ fault_control(void)
 	return layer.control;
 }
 
+void
+fault_lock(void)
+{
+	pthread_mutex_lock(&layer.lock);
+}
+
+void
+fault_unlock(void)
+{
+	pthread_mutex_unlock(&layer.lock);
+}
+
 struct fault *
 fault_layer(void)
 {
@@ -103,8 +115,8 @@ fault_layer(void)
 	return f;
 }
 
-static unsigned
-target_of(const char *path)
+unsigned
+fault_target_of(const char *path)
 {
 	size_t n = strlen(layer.dir);
 
@@ -167,8 +179,8 @@ fails_so(unsigned op, unsigned target, unsigned *fate_out)
 	return true;
 }
 
-static bool
-fails(unsigned op, unsigned target)
+bool
+fault_fails(unsigned op, unsigned target)
 {
 	unsigned fate;
 
@@ -181,7 +193,7 @@ fault_refuses(unsigned op)
 	bool is_refused;
 
 	pthread_mutex_lock(&layer.lock);
-	is_refused = fails(op, FAULT_ELSE);
+	is_refused = fault_fails(op, FAULT_ELSE);
 	pthread_mutex_unlock(&layer.lock);
 	return is_refused;
 }
@@ -206,9 +218,8 @@ fault_forget_file(const struct disk_file *f)
 			layer.fds[fd].file = NULL;
 }
 
-/* Before each call that changes something below the directory. */
-static void
-change(unsigned target)
+void
+fault_change(unsigned target)
 {
 	struct fault *f = fault_control();
 
@@ -219,8 +230,8 @@ change(unsigned target)
 		disk_cut_power();
 }
 
-static void
-full_path(int dirfd, const char *name, char out[PATH_MAX])
+void
+fault_path(int dirfd, const char *name, char out[PATH_MAX])
 {
 	char link[64];
 	ssize_t n = 0;
@@ -244,7 +255,7 @@ opened(int fd, const char *path, int flags, bool is_new)
 
 	if (fd < 0 || fd >= FD_MAX)
 		return;
-	layer.fds[fd].target = (unsigned char)target_of(path);
+	layer.fds[fd].target = (unsigned char)fault_target_of(path);
 	layer.fds[fd].is_dsync = (flags & O_DSYNC) != 0;
 	layer.fds[fd].is_dir = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
 	layer.fds[fd].file = NULL;
@@ -264,12 +275,12 @@ open_one(int dirfd, const char *name, int flags, mode_t mode)
 	int fd = -1;
 
 	pthread_mutex_lock(&layer.lock);
-	full_path(dirfd, name, path);
+	fault_path(dirfd, name, path);
 	fault_control();
 	is_new = (flags & O_CREAT) && access(path, F_OK) < 0;
 	if (is_new)
-		change(target_of(path));
-	if (!fails(FAULT_OPEN, target_of(path))) {
+		fault_change(fault_target_of(path));
+	if (!fault_fails(FAULT_OPEN, fault_target_of(path))) {
 		fd = (int)syscall(SYS_openat, dirfd, name, flags, mode);
 		opened(fd, path, flags, is_new);
 	}
@@ -333,7 +344,7 @@ write_tracked(int fd, const struct iovec *v, int n, enum how how, off_t at)
 	struct iovec half;
 	ssize_t done;
 
-	change(target);
+	fault_change(target);
 	if (how == WRITE)
 		at = lseek(fd, 0, SEEK_CUR);
 	if (f != NULL)
@@ -378,7 +389,7 @@ sync_one(int fd, long call)
 	if (fd < 0 || fd >= FD_MAX)
 		return (int)syscall(call, fd);
 	pthread_mutex_lock(&layer.lock);
-	change(target_of_fd(fd));
+	fault_change(target_of_fd(fd));
 	if (!fails_so(layer.fds[fd].is_dir ? FAULT_DIR_SYNC : FAULT_SYNC,
 		target_of_fd(fd), &fate))
 		rc = (int)syscall(call, fd);
@@ -527,75 +538,9 @@ ftruncate(int fd, off_t len)
 	int rc = -1;
 
 	pthread_mutex_lock(&layer.lock);
-	change(target_of_fd(fd));
-	if (!fails(FAULT_TRUNCATE, target_of_fd(fd)))
+	fault_change(target_of_fd(fd));
+	if (!fault_fails(FAULT_TRUNCATE, target_of_fd(fd)))
 		rc = (int)syscall(SYS_ftruncate, fd, len);
-	pthread_mutex_unlock(&layer.lock);
-	return rc;
-}
-
-int
-renameat(int from_dir, const char *from, int to_dir, const char *to)
-{
-	char from_path[PATH_MAX], to_path[PATH_MAX];
-	unsigned target;
-	int rc = -1;
-
-	pthread_mutex_lock(&layer.lock);
-	full_path(from_dir, from, from_path);
-	full_path(to_dir, to, to_path);
-	fault_control();
-	target = target_of(to_path);
-	change(target);
-	if (!fails(FAULT_RENAME, target))
-		rc = (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
-	if (rc == 0 && fault_control()->is_tracking && target == FAULT_BODIES)
-		disk_note_name(to_path, from_path);
-	pthread_mutex_unlock(&layer.lock);
-	return rc;
-}
-
-int
-rename(const char *from, const char *to)
-{
-	return renameat(AT_FDCWD, from, AT_FDCWD, to);
-}
-
-int
-unlinkat(int dirfd, const char *name, int flags)
-{
-	char path[PATH_MAX];
-	int rc = -1;
-
-	pthread_mutex_lock(&layer.lock);
-	full_path(dirfd, name, path);
-	fault_control();
-	change(target_of(path));
-	if (!fails(FAULT_UNLINK, target_of(path))) {
-		disk_unlinked(path);
-		rc = (int)syscall(SYS_unlinkat, dirfd, name, flags);
-	}
-	if (rc == 0)
-		disk_forget_name(path);
-	pthread_mutex_unlock(&layer.lock);
-	return rc;
-}
-
-int
-mkdirat(int dirfd, const char *name, mode_t mode)
-{
-	char path[PATH_MAX];
-	int rc = -1;
-
-	pthread_mutex_lock(&layer.lock);
-	full_path(dirfd, name, path);
-	fault_control();
-	change(target_of(path));
-	if (!fails(FAULT_MKDIR, target_of(path)))
-		rc = (int)syscall(SYS_mkdirat, dirfd, name, mode);
-	if (rc == 0 && fault_control()->is_tracking &&
-	    target_of(path) == FAULT_BODIES)
-		disk_note_name(path, NULL);
 	pthread_mutex_unlock(&layer.lock);
 	return rc;
 }

@@ -2,14 +2,15 @@
 #ifndef FLYBALL_FAULT_PRIVATE_H
 #define FLYBALL_FAULT_PRIVATE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "tests/fault/fault.h"
 
-/* Shared by fault.c and fault_os.c, which stand in for libc's calls, and
- * fault_disk.c. */
+/* Shared by fault.c, fault_names.c and fault_os.c, which stand in for libc's
+ * calls, and fault_disk.c. */
 struct disk_file;
 
 /* ---- fault.c ---- */
@@ -17,6 +18,16 @@ struct fault *fault_control(void);
 uint64_t fault_chance(uint64_t below);
 const char *fault_dir(void);			   /* FLYBALL_FAULT_DIR */
 void fault_forget_file(const struct disk_file *f); /* by all descriptors */
+
+/* The one lock; the next four are called under it. */
+void fault_lock(void);
+void fault_unlock(void);
+void fault_path(int dirfd, const char *name, char out[PATH_MAX]);
+unsigned fault_target_of(const char *path); /* an enum fault_target */
+/* Before each call that changes something below the directory. */
+void fault_change(unsigned target);
+/* Does this call fail now? Then errno says how. */
+bool fault_fails(unsigned op, unsigned target);
 
 /* Does a call that is about no file fail now? Then errno says how. */
 bool fault_refuses(unsigned op);
