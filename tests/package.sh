@@ -93,6 +93,7 @@ else
 	debootstrap --variant=minbase --include=systemd bookworm "$root" \
 		"$mirror" >/dev/null
 fi
+chmod 755 "$root" # mktemp's is for root alone, and the daemon isn't root
 cp /etc/resolv.conf "$root/etc/"
 # A chroot's services aren't started by packages.
 printf '#!/bin/sh\nexit 101\n' > "$root/usr/sbin/policy-rc.d"
