@@ -9,8 +9,8 @@
 
 /*
  * What people and programs are shown of the cluster: `flyballctl cluster`,
- * `status`, /metrics. cluster.c fills these records from what it holds; nothing
- * here asks Redis. Strings are lent until the loop's turn ends.
+ * `status`, /metrics. They are filled from what cluster.c holds; nothing here
+ * asks Redis. Strings are lent until the loop's turn ends.
  */
 struct cluster;
 
@@ -66,7 +66,6 @@ struct cluster_lease_view {
 	int64_t wanted;		/* recipients that the last call asked for */
 	int64_t granted;	/* and got */
 	int64_t expires_utc_us;
-	uint64_t epoch; /* of what was learned about this lane */
 };
 /* The lanes of which this node holds, or waits for, a lease. */
 void cluster_leases_each(const struct cluster *c,

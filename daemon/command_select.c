@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * retry, bounce, drop, reroute: one walk over what is meant, one row for what is done
- * with each. They work in portions and leave the spool's writer time to keep
- * up; what is being sent at that moment is left alone and counted. With
+ * retry, bounce, drop, reroute: one walk over what is meant, one row for what
+ * is done with each. They work in portions and leave the spool's writer time to
+ * keep up; what is being sent at that moment is left alone and counted. With
  * --dry-run everything is the same but the deed.
  */
 #include "daemon/command_private.h"

@@ -48,7 +48,6 @@ struct governor_load {
 };
 void governor_load(const struct governor *g, struct governor_load *out);
 
-/* What is wrong with the logs that are read, in words. */
 /* MTAs' logs that are read; ages are monotonic spans, -1: never. */
 struct governor_log_view {
 	const char *name; /* "postfix /var/log/mail.log" */
@@ -60,6 +59,7 @@ struct governor_log_view {
 };
 void governor_logs_each(const struct governor *g,
     void (*each)(const struct governor_log_view *v, void *arg), void *arg);
+/* What is wrong with them, in words. */
 void governor_log_alerts_each(const struct governor *g,
     void (*each)(const char *text, void *arg), void *arg);
 

@@ -188,8 +188,6 @@ on_record(struct governor *g, struct log_slot *s, const struct mta_record *r)
 	char key[HANDED_KEY_MAX];
 	struct handed *h;
 
-	s->n_records++;
-	s->n_echoes += r->kind == MTA_LOG_ECHO;
 	if (r->kind == MTA_LOG_GAP) {
 		on_gap(g, s, r);
 		return;

@@ -28,8 +28,7 @@ struct log_slot { /* one log that is read */
 	int64_t heard_us;   /* the last one about our mail */
 	int64_t unheard_us; /* since then mail was handed over; 0 = none */
 	int64_t broken_us;
-	uint64_t n_lines, n_records, n_echoes, n_unknown, n_lost, n_timed_out,
-	    n_foreign;
+	uint64_t n_lines, n_lost, n_timed_out, n_foreign;
 	unsigned n_gaps;
 	bool is_silent; /* was told */
 };

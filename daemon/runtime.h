@@ -28,15 +28,15 @@ struct runtime {
 	struct destination_index *index;
 	const struct reply_rules *rules;
 	SSL_CTX *server_tls;		/* NULL: no certificate given */
-	struct listen_socket **sockets; /* one for each of conf->listeners */
+	struct listen_socket **sockets; /* by conf_listener_at() */
 };
 
 /* Takes over sockets of `old` (may be NULL) that are listened on again. NULL:
  * a certificate or address that can't be used. Takes a reference on conf. */
 struct runtime *runtime_new(const struct conf *conf, const struct runtime *old,
     unsigned n_workers, struct err *err_out);
-/* All but the listening: certificates, keys, rules, each route's trust. For
- * `flyballd -t`. */
+/* All but the listening: certificates, keys, rules, patterns of logs, each
+ * route's trust. For `flyballd -t`. */
 int runtime_check(const struct conf *conf, struct err *err_out);
 struct runtime *runtime_ref(struct runtime *rt);
 /* From any thread. A socket closes when the last worker has left it. */

@@ -119,8 +119,8 @@ struct spool_request {
 
 struct spool_ops {
 	/* All by whoever writes (spool_write()), in commit order, after the
-	 * sync; never two at a time. The
-	 * request's memory is the callee's again (spool_request_free). */
+	 * sync; never two at a time. The request's memory is the callee's
+	 * again (spool_request_free). */
 	void (*committed)(struct spool_request *request, void *arg);
 	/* A delivery came into being: submission, DSN, MOVE, start-up scan.
 	 * `e` holds just this delivery, lent for the call. */

@@ -38,8 +38,9 @@ typedef void pool_done_fn(struct pool_job *job, void *arg);
 struct pool *pool_new(struct event_base *base, pool_done_fn *done, void *arg);
 /* From now on, open connections are counted here too, with other pools'. */
 void pool_count_into(struct pool *p, _Atomic unsigned *n_open);
-/* Routes by name keep their connections where next hop, TLS, source, ehlo and
- * auth are unchanged; others finish what they do and close. */
+/* Routes by name keep their connections where next hop, TLS, what the file of
+ * tls_ca holds, source, ehlo and auth are unchanged; others finish what they do
+ * and close. -1: a file can't be used, and nothing has changed. */
 int pool_configure(struct pool *p, const struct conf *conf,
     struct err *err_out);
 /* Name servers for next hops in place of the system's; lent. For tests. */

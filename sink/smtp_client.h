@@ -16,7 +16,8 @@
  * The client's side of one SMTP connection as a state machine without a
  * socket: replies in, commands out, callbacks for what it needs. RFC 5321,
  * 2920 (PIPELINING), 3030 (BDAT), 3207 (STARTTLS), 4954 (AUTH), 3461 (DSN),
- * 6152, 6531, 1870, 9422 (LIMITS), and Postfix's XFORWARD IDENT. The pool gives it bytes, TLS and deadlines.
+ * 6152, 6531, 1870, 9422 (LIMITS), and Postfix's XFORWARD IDENT. The pool gives
+ * it bytes, TLS and deadlines.
  */
 struct smtp_client;
 
