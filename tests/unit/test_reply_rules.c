@@ -389,6 +389,13 @@ static const struct trap traps[] = {
 	    "550 5.2.1 The user you are trying to contact is receiving email "
 	    "at a rate that prevents additional messages from being delivered.",
 	    C(RATE, RECIPIENT), false, -1 },
+	/* The code alone says that nobody is there, unless the words don't. */
+	{ P(RCPT), "550 5.1.1 <connect@ip.example.org> xyzzy",
+	    C(BAD_MAILBOX, RECIPIENT), true, -1 },
+	{ P(RCPT), "550 5.1.1 <b@example.org> refused: your server xyzzy",
+	    C(REPUTATION_REJECT, LANE), true, -1 },
+	{ P(RCPT), "550 5.1.1 connection refused from 192.0.2.1",
+	    C(REPUTATION_REJECT, LANE), true, -1 },
 	{ P(CONNECT), "453 Mail from 192.0.2.1 not allowed - [90]",
 	    C(REPUTATION_DEFER, LANE), false, -1 },
 };
