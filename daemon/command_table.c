@@ -384,7 +384,8 @@ const struct command_row command_rows[COMMAND_COUNT] = {
 	    .summary = "read the configuration file again",
 	    .doc = "As SIGHUP. A file with mistakes changes nothing and all "
 		   "of them are shown. Keys that only a restart can change "
-		   "are named. The log level is the file's again.",
+		   "are named, and so is what of a good one couldn't be "
+		   "done. The log level is the file's again.",
 	    .example = "reload",
 	    .role = ROLE_CHANGE,
 	},
