@@ -10,6 +10,7 @@ import shutil
 import smtplib
 import subprocess
 import unittest
+from hashlib import sha256
 
 from harness import FLYBALLCTL, FLYBALLD, Flyball, Peer, wait_until
 
@@ -68,6 +69,7 @@ class SpoolTools(unittest.TestCase):
         self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
         self.assertEqual(json.loads(p.stdout)["exported"], 8)
         envelopes = sorted(n for n in os.listdir(out) if n.endswith(".json"))
+        contents = []
         self.assertEqual(len(envelopes), 8)
         for i, name in enumerate(envelopes):
             with open(os.path.join(out, name)) as file:
@@ -79,6 +81,7 @@ class SpoolTools(unittest.TestCase):
             self.assertEqual(e["problems"], [])
             with open(os.path.join(out, e["content"]), "rb") as file:
                 data = file.read()
+            contents.append(data)
             head, body = data.split(b"\r\n\r\n", 1)  # a Date and a Message-ID were added
             self.assertEqual(body, content(i).split(b"\r\n\r\n", 1)[1])
             self.assertIn(f"Subject: number {i}".encode(), head)
@@ -93,6 +96,8 @@ class SpoolTools(unittest.TestCase):
             p = subprocess.run(["sh", "-e"], input=script, text=True, capture_output=True)
             self.assertEqual(p.returncode, 0, p.stderr + script)
             got = sorted((m["sender"], tuple(m["recipients"])) for m in peer.messages)
+            self.assertEqual(sorted(sha256(m["data"]).hexdigest() for m in peer.messages),
+                             sorted(sha256(data).hexdigest() for data in contents))
         self.assertEqual(got, sorted(("" if i % 5 == 0 else "app@shop.example",
                                       (f"u{i}@gmail.com", f"v{i}@yahoo.com")) for i in range(8)))
 
