@@ -148,6 +148,8 @@ adapt_settle(struct adapt *a, int64_t now_us)
 		    : a->debt - paid;
 	}
 	a->debt_us = now_us;
+	if (a->debt <= 0)
+		a->paid_us = now_us;
 }
 
 void
@@ -355,12 +357,16 @@ adapt_sent(struct adapt *a, uint32_t n, int64_t now_us)
 }
 
 void
-adapt_unsent(struct adapt *a, uint32_t n, int64_t now_us)
+adapt_unsent(struct adapt *a, uint32_t n, int64_t left_us, int64_t now_us)
 {
-	a->n_sent = most(a->n_sent - n, 0);
+	if (left_us >= a->step_from_us)
+		a->n_sent = most(a->n_sent - n, 0);
 	if (a->state == ADAPT_OPEN)
 		return;
 	adapt_settle(a, now_us);
+	/* Its time went by unused: others would have gone too fast for it. */
+	if (left_us < a->paid_us)
+		return;
 	a->debt = most(a->debt - n * RATE_ONE, 0);
 }
 

@@ -86,6 +86,7 @@ struct adapt {
 	/* Pacing: what was sent ahead of time, in nano-recipients. */
 	int64_t debt;
 	int64_t debt_us; /* as of then */
+	int64_t paid_us; /* what had left by then was paid for */
 	struct meter meter;
 };
 
@@ -119,7 +120,8 @@ int64_t adapt_window_when(const struct adapt *a, unsigned n_in_flight,
 int64_t adapt_depth(const struct adapt *a);
 /* n recipients leave. True: the rate changed, because of a long rest. */
 bool adapt_sent(struct adapt *a, uint32_t n, int64_t now_us);
-void adapt_unsent(struct adapt *a, uint32_t n, int64_t now_us);
+/* n that left at left_us weren't attempted. */
+void adapt_unsent(struct adapt *a, uint32_t n, int64_t left_us, int64_t now_us);
 static inline uint32_t
 adapt_epoch(const struct adapt *a)
 {

@@ -37,6 +37,74 @@ bucket_refill(struct bucket *b, int64_t elapsed_us)
 		b->level = full;
 }
 
+/* ---- what it lacked ---- */
+
+static int64_t
+room_of(const struct bucket *b)
+{
+	return (int64_t)((full_level(b) - b->level) / b->window_us);
+}
+
+/* Of two marks next to each other that tell nearly the same, the earlier one
+ * goes; less is given back then, not more. */
+static void
+marks_merge(struct bucket *b)
+{
+	unsigned at = 0;
+
+	for (unsigned i = 1; i + 1 < b->n_marks; i++)
+		if (b->marks[i + 1].room - b->marks[i].room <
+		    b->marks[at + 1].room - b->marks[at].room)
+			at = i;
+	b->marks[at + 1].room = b->marks[at].room;
+	b->n_marks--;
+	memmove(&b->marks[at], &b->marks[at + 1],
+	    (b->n_marks - at) * sizeof(b->marks[0]));
+}
+
+/* It lacks so much now, before something leaves. */
+static void
+mark(struct bucket *b, int64_t room, int64_t now_us)
+{
+	while (b->n_marks > 0 && b->marks[b->n_marks - 1].room >= room)
+		b->n_marks--;
+	if (b->n_marks == BUCKET_MARKS)
+		marks_merge(b);
+	b->marks[b->n_marks++] =
+	    (struct bucket_mark){ .at_us = now_us, .room = room };
+}
+
+/* The least that it lacked after left_us; what is as old as the permit was
+ * there before it, or left together with it. */
+static int64_t
+room_since(const struct bucket *b, int64_t left_us)
+{
+	for (unsigned i = 0; i < b->n_marks; i++)
+		if (b->marks[i].at_us > left_us)
+			return b->marks[i].room;
+	return INT64_MAX;
+}
+
+/* n came back that left then: so much less was lacking since. */
+static void
+marks_lower(struct bucket *b, int64_t n, int64_t left_us)
+{
+	unsigned keep = 0;
+
+	for (unsigned i = 0; i < b->n_marks; i++) {
+		struct bucket_mark m = b->marks[i];
+
+		if (m.at_us > left_us)
+			m.room -= n;
+		while (keep > 0 && b->marks[keep - 1].room >= m.room)
+			keep--;
+		b->marks[keep++] = m;
+	}
+	b->n_marks = keep;
+}
+
+/* ---- sets ---- */
+
 static void
 refill(struct bucket_set *set, int64_t now_us)
 {
@@ -150,25 +218,38 @@ find_window(const struct bucket_set *set, int64_t window_us)
 	return NULL;
 }
 
-/* What a window starts with after a change. */
+/* What a window that is new starts with. */
 static __int128
-carried_level(const struct bucket_set *old, const struct bucket *b)
+first_level(const struct bucket_set *old, const struct bucket *b)
+{
+	__int128 least = full_level(b);
+
+	for (unsigned i = 0; i < old->n; i++) {
+		__int128 left = (__int128)tokens(&old->v[i]) * b->window_us;
+
+		if (left < least)
+			least = left;
+	}
+	return least;
+}
+
+/* What a window starts with after a change. What left while it wasn't in
+ * force doesn't come back to it, nor what it is too small for now. */
+static void
+carry(const struct bucket_set *old, struct bucket *b, int64_t now_us)
 {
 	const struct bucket *was = find_window(old, b->window_us);
-	__int128 level = full_level(b), before = level;
+	__int128 full = full_level(b);
 
+	b->level = was != NULL ? was->level : first_level(old, b);
 	if (was != NULL) {
-		before = was->level;
-	} else {
-		for (unsigned i = 0; i < old->n; i++) {
-			__int128 left =
-			    (__int128)tokens(&old->v[i]) * b->window_us;
-
-			if (left < before)
-				before = left;
-		}
+		b->n_marks = was->n_marks;
+		memcpy(b->marks, was->marks, sizeof(b->marks));
 	}
-	return before < level ? before : level;
+	if (was == NULL || was >= old->v + old->n || b->level > full)
+		mark(b, 0, now_us);
+	if (b->level > full)
+		b->level = full;
 }
 
 static bool
@@ -190,7 +271,7 @@ bucket_set_change(struct bucket_set *set, const struct conf_rates *rates,
 	refill(set, now_us);
 	n = n_all = buckets_make(v, rates, burst);
 	for (unsigned i = 0; i < n; i++)
-		v[i].level = carried_level(set, &v[i]);
+		carry(set, &v[i], now_us);
 	for (unsigned i = 0; i < set->n_all && n_all < BUCKETS_MAX; i++) {
 		const struct bucket *old = &set->v[i];
 
@@ -234,6 +315,7 @@ bucket_set_take(struct bucket_set *set, int64_t n, int64_t now_us)
 	for (unsigned i = 0; i < set->n_all; i++) {
 		struct bucket *b = &set->v[i];
 
+		mark(b, room_of(b), now_us);
 		b->level -= (__int128)n * b->window_us;
 		/* Only a remembered window can go below: a wider override
 		 * empties it, but leaves no debt behind. */
@@ -243,9 +325,13 @@ bucket_set_take(struct bucket_set *set, int64_t n, int64_t now_us)
 	return true;
 }
 
-/* Remembered windows get nothing back: what they gave may have been less. Nor
+/*
+ * Remembered windows get nothing back: what they gave may have been less. Nor
  * do those that are over since: connects that time out come back in a heap,
- * long after the second that they were charged to. */
+ * long after the second that they were charged to. And within a window only
+ * what the bucket lacked all the time: had the permit not been taken, the
+ * bucket would have been full the earlier, and what came in then was lost.
+ */
 void
 bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t left_us,
     int64_t now_us)
@@ -254,11 +340,16 @@ bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t left_us,
 	for (unsigned i = 0; i < set->n; i++) {
 		struct bucket *b = &set->v[i];
 
+		int64_t back = room_since(b, left_us);
+
 		if (now_us - left_us >= b->window_us)
 			continue;
-		b->level += (__int128)n * b->window_us;
+		if (back > n)
+			back = n;
+		b->level += (__int128)back * b->window_us;
 		if (b->level > full_level(b))
 			b->level = full_level(b);
+		marks_lower(b, back, left_us);
 	}
 }
 
@@ -270,6 +361,7 @@ bucket_set_owe(struct bucket_set *set, int64_t n, int64_t now_us)
 		struct bucket *b = &set->v[i];
 		__int128 least = i < set->n ? -full_level(b) : 0;
 
+		mark(b, room_of(b), now_us);
 		b->level -= (__int128)n * b->window_us;
 		if (b->level < least)
 			b->level = least;

@@ -21,12 +21,21 @@
  * (up to count + B - 1 may leave in one such window: the operator asked for
  * it); longer windows let the burst through and stay exact.
  */
+#define BUCKET_MARKS 8
+
 struct bucket {
 	__int128 level; /* tokens x window_us */
 	int64_t window_us;
 	int64_t depth;	  /* tokens */
 	int64_t refill;	  /* tokens a window */
 	struct rate rate; /* as it was asked for */
+	/* How much it lacked to be full, least first: room is the least since
+	 * the mark before. Only what it lacked ever since a permit left can
+	 * be given back of that permit; the rest came in by refill. */
+	unsigned n_marks;
+	struct bucket_mark {
+		int64_t at_us, room; /* tokens */
+	} marks[BUCKET_MARKS];
 };
 
 /* Windows that were replaced are remembered while they aren't full: coming
@@ -60,7 +69,7 @@ int64_t bucket_set_depth(const struct bucket_set *set);
 /* Takes n from each window, or nothing and says false. */
 bool bucket_set_take(struct bucket_set *set, int64_t n, int64_t now_us);
 /* n that were taken at left_us weren't used: windows that hold left_us get
- * them back. */
+ * them back, but never more than if they had not been taken at all. */
 void bucket_set_give_back(struct bucket_set *set, int64_t n, int64_t left_us,
     int64_t now_us);
 /* n left without having been asked for: what isn't there is owed, up to a

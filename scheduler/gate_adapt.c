@@ -58,7 +58,7 @@ adapted_charge(const struct gate_ask *ask)
 	    adapt_when(&a->speed, ask->now_us) > ask->now_us) {
 		/* It leaves all the same, and owes nothing for it. */
 		a->n_shadowed += n;
-		adapt_unsent(&a->speed, n, ask->now_us);
+		adapt_unsent(&a->speed, n, ask->now_us, ask->now_us);
 	}
 	if (adapt_sent(&a->speed, n, ask->now_us))
 		change_rate(ask->s, l, NULL);
@@ -69,7 +69,8 @@ adapted_charge(const struct gate_ask *ask)
 void
 adapted_give_back(const struct gate_ask *ask)
 {
-	adapt_unsent(&ask->lane->adapt->speed, (uint32_t)ask->n, ask->now_us);
+	adapt_unsent(&ask->lane->adapt->speed, (uint32_t)ask->n, ask->left_us,
+	    ask->now_us);
 }
 
 static const char *

@@ -215,8 +215,37 @@ pacing_is_exact_and_a_change_keeps_what_was_spent(void **state)
 	assert_in_range(adapt_when(&a, now_us) - now_us,
 	    10 * SEC * RATE_ONE / adapt_rate(&a) - 2 * SEC / 40,
 	    10 * SEC * RATE_ONE / adapt_rate(&a) + 1);
-	adapt_unsent(&a, 10, now_us);
+	adapt_unsent(&a, 10, now_us, now_us);
 	assert_true(adapt_when(&a, now_us) - now_us <= SEC / 20);
+}
+
+/* Nothing left for a while, and each permit's time went by: what comes back
+ * may not be sent beside what is due. */
+static void
+what_comes_back_late_makes_it_no_faster(void **state)
+{
+	struct adapt a = an_adapt(1000);
+	int64_t now_us = flow(&a, 40, 5 * SEC, SEC), began_us;
+	int64_t lost_us[20];
+	int n = 0, n_lost = 0;
+
+	(void)state;
+	refuse(&a, adapt_epoch(&a), 0, now_us);
+	now_us += SEC / 10;
+	while (n_lost < 20) {
+		now_us = adapt_when(&a, now_us);
+		adapt_sent(&a, 1, now_us);
+		lost_us[n_lost++] = now_us;
+	}
+	began_us = now_us;
+	while (now_us < began_us + SEC / 4) {
+		adapt_sent(&a, 1, now_us);
+		n++;
+		if (n_lost > 1) /* the last one isn't paid yet */
+			adapt_unsent(&a, 1, lost_us[--n_lost - 1], now_us);
+		now_us = adapt_when(&a, now_us);
+	}
+	assert_in_range(n, 1, adapt_rate(&a) / RATE_ONE / 4 + 2);
 }
 
 static void
@@ -289,6 +318,7 @@ main(void)
 		cmocka_unit_test(what_is_not_used_does_not_grow),
 		cmocka_unit_test(
 		    pacing_is_exact_and_a_change_keeps_what_was_spent),
+		cmocka_unit_test(what_comes_back_late_makes_it_no_faster),
 		cmocka_unit_test(after_days_of_rest_it_begins_at_half),
 		cmocka_unit_test(a_slow_lane_is_judged_by_a_share),
 		cmocka_unit_test(switched_off_it_does_nothing),

@@ -144,21 +144,21 @@ what_is_given_back_can_be_taken_again(void **state)
 static void
 a_window_that_is_over_gets_nothing_back(void **state)
 {
-	struct conf_rates r = rates2(100, SEC, 5000, HOUR);
+	struct conf_rates r = rates1(300, SEC);
 	struct bucket_set set;
+	int64_t t = 0;
 
 	(void)state;
 	bucket_set_init(&set, &r, 0, 0);
-	assert_true(bucket_set_take(&set, 1, 0));
-	assert_true(bucket_set_take(&set, 1, SEC));
-	bucket_set_give_back(&set, 1, 0, SEC);
-	assert_int_equal(bucket_set_available(&set, SEC), 0);
-	bucket_set_give_back(&set, 1, 1, SEC);
-	assert_int_equal(bucket_set_available(&set, SEC), 1);
-	/* The hour has both again. */
-	r = rates1(5000, HOUR);
-	bucket_set_change(&set, &r, 0, SEC);
-	assert_int_equal(bucket_set_available(&set, SEC), 50);
+	assert_true(bucket_set_take(&set, 3, 0));
+	while (t <= SEC) {
+		t = bucket_set_when(&set, 1, t, NULL);
+		assert_true(bucket_set_take(&set, 1, t));
+	}
+	bucket_set_give_back(&set, 1, t - SEC, t);
+	assert_int_equal(bucket_set_available(&set, t), 0);
+	bucket_set_give_back(&set, 1, t - SEC + 1, t);
+	assert_int_equal(bucket_set_available(&set, t), 1);
 	bucket_set_fini(&set);
 }
 
@@ -418,6 +418,97 @@ connects_that_time_out_allow_no_second_helping(void **state)
 	bucket_set_fini(&set);
 }
 
+/* Some of what is taken is never used and comes back sooner or later: at no
+ * time is there more than if it had not been taken at all. */
+static void
+what_comes_back_is_never_more_than_was_missing(void **state)
+{
+	enum { OUT = 64 };
+
+	(void)state;
+	print_message("seeds 1..200\n");
+	for (uint64_t seed = 1; seed <= 200; seed++) {
+		struct rng rng = { .state = seed };
+		struct conf_rates r = random_rates(&rng);
+		int64_t burst =
+		    (int64_t)rng_below(&rng, 2) * (int64_t)rng_below(&rng, 40);
+		struct {
+			int64_t n, left_us;
+		} out[OUT];
+		struct bucket_set real, never;
+		int64_t now_us = 0, gap_us = 1 << rng_below(&rng, 20);
+		size_t n_out = 0;
+
+		bucket_set_init(&real, &r, burst, 0);
+		bucket_set_init(&never, &r, burst, 0);
+		for (int step = 0; step < 3000; step++) {
+			int64_t depth = bucket_set_depth(&real);
+			int64_t n =
+			    1 + (int64_t)rng_below(&rng, (uint64_t)depth);
+			size_t k;
+
+			now_us += (int64_t)rng_below(&rng, (uint64_t)gap_us);
+			switch (rng_below(&rng, 3)) {
+			case 0:
+				if (bucket_set_take(&real, n, now_us))
+					assert_true(bucket_set_take(&never, n,
+					    now_us));
+				break;
+			case 1:
+				if (n_out == OUT ||
+				    !bucket_set_take(&real, n, now_us))
+					break;
+				out[n_out].n = n;
+				out[n_out++].left_us = now_us;
+				break;
+			case 2:
+				if (n_out == 0)
+					break;
+				k = rng_below(&rng, n_out);
+				bucket_set_give_back(&real, out[k].n,
+				    out[k].left_us, now_us);
+				out[k] = out[--n_out];
+				break;
+			}
+			bucket_set_available(&never, now_us);
+			bucket_set_available(&real, now_us);
+			for (unsigned i = 0; i < real.n; i++)
+				assert_true(real.v[i].level <=
+				    never.v[i].level);
+		}
+		bucket_set_fini(&real);
+		bucket_set_fini(&never);
+	}
+}
+
+/* For half a minute each connect is lost after its second: nothing has left,
+ * and what comes back may not be sent beside what came in meanwhile. */
+static void
+a_refilled_bucket_takes_nothing_back_twice(void **state)
+{
+	struct conf_rates r = rates1(60, 60 * SEC);
+	static struct history h;
+	struct bucket_set set;
+	int64_t lost_us[40];
+	int n_lost = 0;
+
+	(void)state;
+	h.count = 0;
+	bucket_set_init(&set, &r, 0, 0);
+	for (int64_t t = 0; n_lost < 40; t += SEC) {
+		assert_true(bucket_set_take(&set, 1, t));
+		lost_us[n_lost++] = t;
+	}
+	for (int64_t t = 40 * SEC; t < 100 * SEC; t += SEC / 2) {
+		if (n_lost > 0)
+			bucket_set_give_back(&set, 1, lost_us[--n_lost], t);
+		while (bucket_set_take(&set, 1, t))
+			record(&h, t, 1);
+	}
+	assert_in_range(peak(&h, 60 * SEC), 59, 60);
+	bucket_set_fini(&set);
+}
+
 /* Exactness may not be bought with sloth: a greedy load gets 98%. */
 static void
 a_greedy_load_gets_nearly_all(void **state)
@@ -521,6 +612,9 @@ main(void)
 		cmocka_unit_test(with_a_burst_at_most_that_much_more),
 		cmocka_unit_test(
 		    connects_that_time_out_allow_no_second_helping),
+		cmocka_unit_test(
+		    what_comes_back_is_never_more_than_was_missing),
+		cmocka_unit_test(a_refilled_bucket_takes_nothing_back_twice),
 		cmocka_unit_test(a_greedy_load_gets_nearly_all),
 		cmocka_unit_test(no_change_hands_anything_out),
 		cmocka_unit_test(full_at_is_when_nothing_is_remembered),
