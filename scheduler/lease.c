@@ -86,11 +86,25 @@ part(int64_t amount, unsigned n_nodes)
 	return amount / n_nodes > 1 ? amount / n_nodes : 1;
 }
 
+/* Without Redis a window begins with nothing, and a short one with nothing for
+ * its whole length: what there was may have been granted to others. */
+static void
+item_loosen(const struct lease *l, struct lease_item *it, int64_t now_us)
+{
+	it->held = it->kind == LEASE_SHORT ? part(it->limit, l->n_nodes) : 0;
+	it->loose = 0;
+	it->loose_us = now_us;
+}
+
 static struct lease_item
-item_make(struct lease *l, const struct rate *r)
+item_make(struct lease *l, const struct rate *r, int64_t now_us)
 {
 	struct lease_item *old = find(l->items, l->n, r->window_us);
 	struct lease_item item = { .window_us = r->window_us };
+	enum lease_kind kind =
+	    r->window_us <= LEASE_SHORT_PERIODS * l->period_us ? LEASE_SHORT
+							       : LEASE_LONG;
+	bool is_new = old == NULL || old->kind != kind;
 
 	if (old != NULL) {
 		item = *old;
@@ -98,14 +112,14 @@ item_make(struct lease *l, const struct rate *r)
 	}
 	item.limit = r->count;
 	item.id = (r->window_us + 999) / 1000;
-	item.kind = r->window_us <= LEASE_SHORT_PERIODS * l->period_us
-	    ? LEASE_SHORT
-	    : LEASE_LONG;
-	if (item.kind == LEASE_SHORT && item.used == NULL) {
+	item.kind = kind;
+	if (kind == LEASE_SHORT && item.used == NULL)
 		item.used = xcalloc(1, sizeof(*item.used));
+	if (is_new)
 		item.held = 0;
-	}
-	if (l->mode == LEASE_LOOSE && item.kind == LEASE_SHORT)
+	if (l->mode == LEASE_LOOSE && is_new)
+		item_loosen(l, &item, now_us);
+	else if (l->mode == LEASE_LOOSE && kind == LEASE_SHORT)
 		item.held = part(item.limit, l->n_nodes);
 	if (item.held > item.limit)
 		item.held = item.limit;
@@ -124,7 +138,7 @@ are_same(const struct lease_item *a, unsigned n_a, const struct lease_item *b,
 
 void
 lease_limit(struct lease *l, const struct conf_rates *rates, int64_t burst,
-    int64_t period_us)
+    int64_t period_us, int64_t now_us)
 {
 	struct lease_item items[LEASE_ITEMS_MAX];
 	struct lease_item *day = find(l->items, l->n, 0);
@@ -135,7 +149,7 @@ lease_limit(struct lease *l, const struct conf_rates *rates, int64_t burst,
 	for (size_t i = 0; i < rates->n && i < CONF_RATES_MAX; i++)
 		if (!rate_is_unlimited(&rates->v[i]) &&
 		    find(items, n, rates->v[i].window_us) == NULL)
-			items[n++] = item_make(l, &rates->v[i]);
+			items[n++] = item_make(l, &rates->v[i], now_us);
 	if (day != NULL)
 		items[n++] = *day;
 	/* An answer that is under way is about other items. */
@@ -346,12 +360,7 @@ lease_loosen(struct lease *l, unsigned n_nodes, int64_t now_us)
 			continue;
 		if (it->kind == LEASE_LONG && was == LEASE_GRANTED)
 			l->n_lapsed += it->held > 0 ? it->held : 0;
-		/* A long window begins with nothing: what there was may have
-		 * been granted to others. */
-		it->held =
-		    it->kind == LEASE_SHORT ? part(it->limit, n_nodes) : 0;
-		it->loose = 0;
-		it->loose_us = now_us;
+		item_loosen(l, it, now_us);
 	}
 }
 
@@ -478,8 +487,10 @@ lease_give_back(struct lease *l, int64_t n, int64_t left_us, bool is_today,
 			lease_slices_turn(it, now_us);
 			it->pace_us -= pace_of(it, n);
 		}
-		/* Tokens of a lease that is over were taken back already. */
-		if (it->kind == LEASE_LONG && left_us < l->asked_us)
+		/* Tokens of a lease that is over were taken back already, and
+		 * a part of our own may have filled up again since. */
+		if (it->kind == LEASE_LONG &&
+		    (left_us < l->asked_us || l->mode == LEASE_LOOSE))
 			continue;
 		if (it->kind == LEASE_DAY && !is_today)
 			continue;

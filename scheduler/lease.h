@@ -83,9 +83,10 @@ struct lease {
 
 void lease_init(struct lease *l, int64_t period_us);
 void lease_fini(struct lease *l);
-/* Windows that stay keep what was used. burst: of the shortest one. */
+/* Windows that stay keep what was used; new ones begin with nothing. burst: of
+ * the shortest one. */
 void lease_limit(struct lease *l, const struct conf_rates *rates, int64_t burst,
-    int64_t period_us);
+    int64_t period_us, int64_t now_us);
 /* The day's count, INT64_MAX = there is no limit today; charged: what this
  * node has charged to that day. */
 void lease_day(struct lease *l, int64_t day, int64_t limit, int64_t charged);

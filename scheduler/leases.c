@@ -133,7 +133,7 @@ lease_bind_lane(struct sched *s, struct lane *l)
 		free(key);
 	}
 	lease_limit(&l->lease->lease, &l->limits.rates, l->limits.burst,
-	    s->cluster.period_us);
+	    s->cluster.period_us, s->now_us);
 	if (s->cluster.grants == GRANTS_PARTS)
 		lease_loosen(&l->lease->lease, s->cluster.n_nodes, s->now_us);
 	arm(l->lease);
@@ -179,8 +179,12 @@ lease_entry_day(struct lease_entry *e)
 	struct quota *q = e->quota != NULL ? &e->quota->quota : NULL;
 	int64_t day;
 
-	if (q == NULL || !has_day(e->quota))
+	if (q == NULL)
 		return;
+	if (!has_day(e->quota)) { /* any more */
+		lease_day(&e->lease, 0, INT64_MAX, 0);
+		return;
+	}
 	day = quota_tick(q, sched_utc_now(e->s));
 	lease_day(&e->lease, day, quota_limit(q),
 	    ledger_get(&q->ledger, day, LEDGER_CHARGED));

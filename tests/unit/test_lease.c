@@ -23,7 +23,7 @@ start(struct lease *l, int64_t c1, int64_t w1, int64_t c2, int64_t w2)
 	r.v[0] = (struct rate){ c1, w1 };
 	r.v[1] = (struct rate){ c2, w2 };
 	lease_init(l, SEC);
-	lease_limit(l, &r, 0, SEC);
+	lease_limit(l, &r, 0, SEC, T0);
 }
 
 /* Asks at `at`, and is granted `held` of each limit at once. */
@@ -227,6 +227,69 @@ a_long_window_begins_with_nothing_without_redis(void **state)
 	lease_fini(&l);
 }
 
+/* While nobody grants, others may have used up all of a window that this node
+ * has just been told of. */
+static void
+a_window_that_is_new_without_redis_begins_with_nothing(void **state)
+{
+	static const struct {
+		int64_t count, window_us;
+		int64_t first_us; /* from when one may leave */
+	} cases[] = {
+		{ 20, SEC, SEC },
+		{ 100, 20 * SEC, 20 * SEC },
+		{ 6000, 60 * SEC, SEC / 50 },
+		{ 3600, 3600 * SEC, 2 * SEC },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int is_first = 0; is_first < 2; is_first++) {
+			struct conf_rates r = { .n = 2 - (size_t)is_first };
+			struct lease l;
+			int64_t when_us;
+
+			r.v[0] =
+			    (struct rate){ cases[i].count, cases[i].window_us };
+			r.v[1] = (struct rate){ 1000000, 10 * SEC };
+			if (is_first)
+				lease_init(&l, SEC);
+			else
+				start(&l, 1000000, 10 * SEC, 0, 0);
+			lease_loosen(&l, 2, T0 - 1000 * SEC);
+			lease_limit(&l, &r, 0, SEC, T0);
+			assert_int_equal(lease_room(&l, T0), 0);
+			when_us = lease_when(&l, 1, T0);
+			assert_in_range(when_us - T0,
+			    cases[i].first_us * 95 / 100,
+			    cases[i].first_us * 105 / 100);
+			/* The same again begins nothing anew. */
+			lease_limit(&l, &r, 0, SEC, when_us);
+			assert_int_equal(lease_when(&l, 1, when_us), when_us);
+			lease_fini(&l);
+		}
+}
+
+/* Its part would be full again by then, and what came in was lost. */
+static void
+a_part_of_a_long_window_takes_nothing_back(void **state)
+{
+	struct lease l;
+	int64_t now_us = T0;
+
+	(void)state;
+	start(&l, 6000, 60 * SEC, 0, 0);
+	lease_loosen(&l, 2, T0);
+	for (int i = 0; i < 5; i++) {
+		now_us = lease_when(&l, 1, now_us);
+		lease_charge(&l, 1, now_us);
+	}
+	assert_int_equal(lease_room(&l, now_us), 0);
+	lease_give_back(&l, 5, T0 + SEC / 2, true, now_us);
+	assert_int_equal(lease_room(&l, now_us), 0);
+	lease_fini(&l);
+}
+
 static void
 a_days_tokens_dont_run_out_but_end_with_it(void **state)
 {
@@ -260,7 +323,7 @@ set_rate(struct lease *l, int64_t count, int64_t window_us)
 {
 	struct conf_rates rates = { .n = 1, .v = { { count, window_us } } };
 
-	lease_limit(l, &rates, 1, SEC);
+	lease_limit(l, &rates, 1, SEC, SEC);
 }
 
 static struct lease_answer
@@ -336,6 +399,9 @@ main(void)
 		cmocka_unit_test(without_redis_each_takes_its_part),
 		cmocka_unit_test(
 		    a_long_window_begins_with_nothing_without_redis),
+		cmocka_unit_test(
+		    a_window_that_is_new_without_redis_begins_with_nothing),
+		cmocka_unit_test(a_part_of_a_long_window_takes_nothing_back),
 		cmocka_unit_test(a_days_tokens_dont_run_out_but_end_with_it),
 	};
 

@@ -64,7 +64,7 @@ static void
 node_start(struct model *m, struct node *n)
 {
 	lease_init(&n->lease, PERIOD);
-	lease_limit(&n->lease, &m->rates, 0, PERIOD);
+	lease_limit(&n->lease, &m->rates, 0, PERIOD, node_now(m, n));
 	n->incarnation = m->now_us + 1;
 	n->is_up = true;
 	n->queued = 0;

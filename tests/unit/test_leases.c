@@ -5,7 +5,7 @@
  */
 #include "scheduler/leases.h"
 
-#include "tests/unit/sched_world.h"
+#include "tests/unit/plan_world.h"
 
 static void
 a_world(struct world *w)
@@ -224,6 +224,36 @@ what_runs_out_in_hand_is_counted(void **state)
 	world_end(&w);
 }
 
+/* A plan that was taken away shares no day any more: what it last allowed
+ * holds nobody. */
+static void
+a_day_without_a_plan_is_not_shared(void **state)
+{
+	struct plan_world pw;
+	struct lease_ask ask;
+	const char *subject;
+
+	(void)state;
+	pw_init(&pw);
+	fixture_rate(&pw.w.f.providers[0].limits, 1000, SEC);
+	pw.plans[0].schedule.from = 1;
+	pw_start(&pw, NULL, "2026-12-01");
+	share(&pw.w);
+	pw_add(&pw, 2);
+	world_plan(&pw.w);
+	answer(&pw.w, 1);
+	assert_int_equal(world_plan(&pw.w).kind, PLAN_DISPATCH);
+	pw.w.f.routes[0].plan = NULL;
+	sched_reload(pw.w.s, &pw.w.f.conf, pw.w.now_us);
+	assert_int_equal(world_plan(&pw.w).gate, GATE_LEASE);
+	pw.w.now_us += SEC;
+	assert_true(sched_lease_next(pw.w.s, pw.w.now_us, pw.w.now_us, &subject,
+	    &ask));
+	assert_int_equal(ask.n, 1);
+	assert_int_equal(ask.items[0].kind, LEASE_SHORT);
+	pw_end(&pw);
+}
+
 int
 main(void)
 {
@@ -237,6 +267,7 @@ main(void)
 		cmocka_unit_test(without_redis_parts_or_nothing),
 		cmocka_unit_test(an_unused_permit_comes_back),
 		cmocka_unit_test(what_runs_out_in_hand_is_counted),
+		cmocka_unit_test(a_day_without_a_plan_is_not_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
