@@ -6,11 +6,7 @@
  */
 #include "scheduler/gate_adapt.h"
 
-#include <stdio.h>
-
 #include "scheduler/lane_adapt.h"
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 /* ---- speed ---- */
 

@@ -11,11 +11,7 @@
  */
 #include "scheduler/gate_credit.h"
 
-#include <stdio.h>
-
 #include "scheduler/lane_adapt.h"
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 #define CREDIT_S	5 /* seconds of what the lane may send */
 #define CREDIT_LEAST	10

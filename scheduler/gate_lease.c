@@ -9,13 +9,9 @@
  */
 #include "scheduler/gate_lease.h"
 
-#include <stdio.h>
-
 #include "scheduler/gate_plan.h"
 #include "scheduler/leases.h"
 #include "scheduler/sender.h"
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 static struct lease_entry *
 lease_of_lane(const struct gate_ask *ask)

@@ -6,13 +6,9 @@
  */
 #include "scheduler/gate_limits.h"
 
-#include <assert.h>
-#include <stdio.h>
-
 #include "conf/base/units.h"
 #include "scheduler/lane_adapt.h"
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
+#include <assert.h>
 
 /* ---- connections, of the route and of the lane ---- */
 

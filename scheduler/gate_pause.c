@@ -5,10 +5,6 @@
  */
 #include "scheduler/gate_pause.h"
 
-#include <stdio.h>
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
-
 /* "for another 4m", or `never` when nobody knows. */
 static const char *
 until(const struct gate_ask *ask, int64_t until_us, const char *never,

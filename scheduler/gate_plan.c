@@ -10,13 +10,10 @@
  */
 #include "scheduler/gate_plan.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "scheduler/lane_adapt.h"
 #include "scheduler/sender.h"
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 /* A plan begins with its first mail, not with somebody's look at it. */
 static bool

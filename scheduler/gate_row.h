@@ -2,6 +2,8 @@
 #ifndef FLYBALL_GATE_ROW_H
 #define FLYBALL_GATE_ROW_H
 
+#include <stdio.h>
+
 #include "scheduler/sched_private.h"
 
 /*
@@ -30,6 +32,9 @@ struct gate_row {
 	/* For the operator; is_open as `when` said. */
 	void (*say)(const struct gate_ask *ask, struct gate_view *view);
 };
+
+/* What a row's `say` says. */
+#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 /* A span as a person would say it: no microseconds. */
 const char *gate_span(int64_t us, char out[UNITS_TEXT_SIZE]);

@@ -11,8 +11,6 @@
  */
 #include "scheduler/gate_row.h"
 
-#include <stdio.h>
-
 #include "conf/base/units.h"
 #include "scheduler/gate_adapt.h"
 #include "scheduler/gate_credit.h"
@@ -20,8 +18,6 @@
 #include "scheduler/gate_limits.h"
 #include "scheduler/gate_pause.h"
 #include "scheduler/gate_plan.h"
-
-#define SAY(view, ...) snprintf((view)->text, sizeof((view)->text), __VA_ARGS__)
 
 /* ---- words ---- */
 
