@@ -508,7 +508,6 @@ struct conf_adapt conf_lane_adapt(const struct conf *conf,
 
 bool conf_cidr_contains(const struct conf_cidr *cidr,
     const struct sockaddr *address);
-const char *conf_priority_name(enum conf_priority priority);
 
 /* Walks the key table for the manual page and the test of its completeness. */
 struct conf_key_doc {

@@ -166,12 +166,6 @@ const struct section section_route = {
 static const struct key_word priorities[] = { { "high", PRIORITY_HIGH },
 	{ "normal", PRIORITY_NORMAL }, { "bulk", PRIORITY_BULK }, { NULL, 0 } };
 
-const char *
-conf_priority_name(enum conf_priority priority)
-{
-	return key_word_of(priorities, priority);
-}
-
 static const struct key match_keys[] = {
 	{ "user", &type_names, AT(conf_stream, match.user),
 	    .text = "Users who logged in." },

@@ -2,7 +2,7 @@
 /*
  * The names of reply classes, blames and phases, both ways. The configuration
  * reads them, everything else prints them; what they lead to stands in
- * scheduler/verdict.c. The names are a contract with operators' files and with
+ * scheduler/blame.c. The names are a contract with operators' files and with
  * readers of the event log: one may be added, none may change.
  */
 #include "conf/reply_terms.h"

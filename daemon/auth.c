@@ -123,15 +123,6 @@ auth_check_users(const struct conf *conf, struct strbuf *errors_out)
 	return users != NULL ? 0 : -1;
 }
 
-int
-auth_check_file(const char *file, struct strbuf *errors_out)
-{
-	struct users *users = users_load(file, NULL, errors_out);
-
-	users_unref(users);
-	return users != NULL ? 0 : -1;
-}
-
 /* ---- hashing ---- */
 
 /* A new yescrypt hash at crypt_gensalt's own choice of cost. */

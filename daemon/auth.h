@@ -35,10 +35,8 @@ bool auth_check(struct auth *a, const char *user, const char *password,
  * `flyballctl passwd`. options may be NULL. */
 int auth_make_line(const char *user, const char *password, const char *options,
     struct strbuf *out, struct err *err_out);
-/* Checks a users file's text: every mistake with file:line. */
-int auth_check_file(const char *file, struct strbuf *errors_out);
-/* The same for the file that conf names, against conf's streams; 0 when it
- * names none. For `flyballd -t`. */
+/* Checks the users file that conf names, against conf's streams: every mistake
+ * with file:line. 0 when it names none. For `flyballd -t`. */
 int auth_check_users(const struct conf *conf, struct strbuf *errors_out);
 
 #endif

@@ -211,7 +211,6 @@ on_broken(struct governor *g, struct log_slot *s, const struct log_batch *b)
 	if (b->is_broken == s->is_broken)
 		return;
 	s->is_broken = b->is_broken;
-	s->broken_us = clock_mono_us();
 	snprintf(s->why, sizeof(s->why), "%.190s",
 	    b->is_broken ? b->why.text : "");
 	governor_log_alert(g, s, s->is_broken ? "unreadable" : "readable",

@@ -27,7 +27,6 @@ struct log_slot { /* one log that is read */
 	int64_t line_us;    /* the last one came; monotonic, 0 = never */
 	int64_t heard_us;   /* the last one about our mail */
 	int64_t unheard_us; /* since then mail was handed over; 0 = none */
-	int64_t broken_us;
 	uint64_t n_lines, n_lost, n_timed_out, n_foreign;
 	unsigned n_gaps;
 	bool is_silent; /* was told */

@@ -115,7 +115,6 @@ give_up(struct governor *g, struct log_slot *s, const struct err *why)
 	log_reader_free(s->reader);
 	s->reader = NULL;
 	s->is_broken = true;
-	s->broken_us = clock_mono_us();
 	snprintf(s->why, sizeof(s->why), "%.190s", why->text);
 	governor_log_alert(g, s, "unreadable", s->why);
 }

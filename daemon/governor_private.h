@@ -237,7 +237,6 @@ struct pending_verdict {
 	struct letter letter;
 	struct verdict verdict;
 	char *reply;
-	char *route_name;
 };
 
 #endif

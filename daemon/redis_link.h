@@ -109,11 +109,6 @@ void redis_link_call(struct redis_link *l, const struct redis_script *script,
 /* The same for a plain command: argv[0] is its name. */
 void redis_link_command(struct redis_link *l, const struct redis_bytes *argv,
     size_t argc, int64_t timeout_us, redis_answer_fn *fn, void *arg);
-/* Without an answer; lost when the link is down. (A script may publish by
- * itself, which comes with what it wrote, or not at all.) */
-void redis_link_publish(struct redis_link *l, const char *channel,
-    struct redis_bytes payload);
-
 /* Holds until the link's end. What is published in another database of the
  * same server isn't heard, though Redis' channels are of no database: on the
  * way they are called by it, too (see redis_link_channel()). */

@@ -255,18 +255,6 @@ send_ours(struct redis_link *l, const struct redis_bytes *argv, size_t argc)
 }
 
 void
-redis_link_publish(struct redis_link *l, const char *channel,
-    struct redis_bytes payload)
-{
-	char name[REDIS_LINK_CHANNEL_SIZE];
-	struct redis_bytes argv[] = { { "PUBLISH", 7 }, { name, 0 }, payload };
-
-	redis_link_channel(l, channel, name);
-	argv[1].len = strlen(name);
-	send_ours(l, argv, 3);
-}
-
-void
 redis_calls_ping(struct redis_link *l)
 {
 	const struct redis_bytes argv[] = { { "PING", 4 } };

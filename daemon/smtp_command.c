@@ -50,12 +50,6 @@ smtp_verb_parse(const char *line, const char **args_out)
 	return VERB_UNKNOWN;
 }
 
-const char *
-smtp_verb_name(enum smtp_verb verb)
-{
-	return verb_names[verb];
-}
-
 /* ---- values ---- */
 
 static int

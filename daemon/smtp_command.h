@@ -37,7 +37,6 @@ enum smtp_verb {
 /* Reads the verb in any case; *args_out is what follows it, without the
  * blanks between, "" when there is nothing. */
 enum smtp_verb smtp_verb_parse(const char *line, const char **args_out);
-const char *smtp_verb_name(enum smtp_verb verb); /* "MAIL"; "?" */
 
 #define ENVID_MAX 100 /* RFC 3461 4.4 */
 #define ORCPT_MAX 500 /* RFC 3461 4.2 */

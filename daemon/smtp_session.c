@@ -460,12 +460,6 @@ smtp_session_deadline_us(const struct smtp_session *s)
 }
 
 bool
-smtp_session_is_idle(const struct smtp_session *s)
-{
-	return s->state <= SESSION_READY || s->state == SESSION_CLOSED;
-}
-
-bool
 smtp_session_is_waiting(const struct smtp_session *s)
 {
 	return states[s->state].phase == PHASE_WAIT;

@@ -99,7 +99,6 @@ int64_t smtp_session_timeout_us(const struct smtp_session *s);
 /* The instant when that ends. It stays where it is while bytes trickle in and
  * moves when a command is whole. INT64_MAX while the session itself waits. */
 int64_t smtp_session_deadline_us(const struct smtp_session *s);
-bool smtp_session_is_idle(const struct smtp_session *s);    /* no transaction */
 bool smtp_session_is_waiting(const struct smtp_session *s); /* for an answer */
 
 /* Who submits; NULL = nobody has authenticated. */

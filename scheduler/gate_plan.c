@@ -188,10 +188,6 @@ domain_opens(const struct flow *f)
 	{                                                                   \
 		give_back(ask, entry);                                      \
 	}                                                                   \
-	bool name##_overflows(const struct gate_ask *ask)                   \
-	{                                                                   \
-		return overflows(ask, entry);                               \
-	}                                                                   \
 	void name##_say(const struct gate_ask *ask, struct gate_view *view) \
 	{                                                                   \
 		say(ask, entry, view);                                      \
@@ -211,6 +207,18 @@ domain_quota(const struct gate_ask *ask)
 PLAN_ROW_FUNCTIONS(plan, ask->lane->quota)
 PLAN_ROW_FUNCTIONS(total, ask->route->total)
 PLAN_ROW_FUNCTIONS(domain, domain_quota(ask))
+
+bool
+plan_overflows(const struct gate_ask *ask)
+{
+	return overflows(ask, ask->lane->quota);
+}
+
+bool
+total_overflows(const struct gate_ask *ask)
+{
+	return overflows(ask, ask->route->total);
+}
 
 /* ---- the spike guard ---- */
 

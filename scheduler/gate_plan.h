@@ -10,13 +10,14 @@
 	int64_t name##_room(const struct gate_ask *ask);   \
 	void name##_charge(const struct gate_ask *ask);    \
 	void name##_give_back(const struct gate_ask *ask); \
-	bool name##_overflows(const struct gate_ask *ask); \
 	void name##_say(const struct gate_ask *ask, struct gate_view *view)
 
 GATE_FUNCTIONS(plan);	/* of the lane */
 GATE_FUNCTIONS(total);	/* of the route's whole day */
-GATE_FUNCTIONS(domain); /* of the sender domain; never overflows */
+GATE_FUNCTIONS(domain); /* of the sender domain */
 #undef GATE_FUNCTIONS
+bool plan_overflows(const struct gate_ask *ask);
+bool total_overflows(const struct gate_ask *ask);
 
 int64_t guard_when(const struct gate_ask *ask);
 int64_t guard_room(const struct gate_ask *ask);

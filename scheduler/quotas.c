@@ -82,8 +82,8 @@ provider_of(struct sched *s, const struct quota_entry *e)
 	return strncmp(slash + 1, "other:", 6) == 0 ? "other" : slash + 1;
 }
 
-void
-quotas_configure(struct sched *s, struct quota_entry *e)
+static void
+configure(struct sched *s, struct quota_entry *e)
 {
 	const struct conf_plan *plan = plan_of(s, e);
 	const struct conf_schedule *schedule = NULL;
@@ -106,7 +106,7 @@ void
 quotas_configure_all(struct sched *s)
 {
 	for (struct quota_entry *e = s->quotas; e; e = e->hh.next)
-		quotas_configure(s, e);
+		configure(s, e);
 }
 
 void
@@ -282,7 +282,7 @@ quotas_get(struct sched *s, enum quota_kind kind, const char *name)
 	e->quota.warmup.arg = e;
 	quota_persist(&e->quota, s->must_persist);
 	HASH_ADD_KEYPTR(hh, s->quotas, e->key, strlen(e->key), e);
-	quotas_configure(s, e);
+	configure(s, e);
 	return e;
 }
 

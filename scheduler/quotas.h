@@ -48,7 +48,6 @@ struct quota_entry *quotas_get(struct sched *s, enum quota_kind kind,
 struct quota_entry *quotas_find(struct sched *s, enum quota_kind kind,
     const char *name);
 /* As the snapshot says now. */
-void quotas_configure(struct sched *s, struct quota_entry *e);
 void quotas_configure_all(struct sched *s);
 void quotas_free(struct sched *s);
 

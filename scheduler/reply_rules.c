@@ -52,7 +52,7 @@ struct reply_rules {
 
 /* ---- making ---- */
 
-/* "5" 500..599, "45" and the like no; "421", "450-452". */
+/* "5" is 500 to 599, "45" is 450 to 459; "421", "450-452". */
 static int
 codes_parse(const char *s, int *from_out, int *to_out)
 {
@@ -172,9 +172,10 @@ rules_free(struct reply_rules *rules)
 }
 
 const struct reply_rules *
-reply_rules_of(const struct conf *conf, const struct conf_reply_rule *base,
-    size_t n_base, struct err *err_out)
+reply_rules_new(const struct conf *conf, struct err *err_out)
 {
+	size_t n_base;
+	const struct conf_reply_rule *base = reply_base(&n_base);
 	struct reply_rules *rules = xcalloc(1, sizeof(*rules));
 
 	rules->refs = 1;
@@ -184,15 +185,6 @@ reply_rules_of(const struct conf *conf, const struct conf_reply_rule *base,
 		return NULL;
 	}
 	return rules;
-}
-
-const struct reply_rules *
-reply_rules_new(const struct conf *conf, struct err *err_out)
-{
-	size_t n_base;
-	const struct conf_reply_rule *base = reply_base(&n_base);
-
-	return reply_rules_of(conf, base, n_base, err_out);
 }
 
 /* Only the count of what nobody may change is changed. */

@@ -32,8 +32,4 @@ void reply_rules_unref(const struct reply_rules *rules); /* NULL is fine */
 struct reply_answer reply_rules_ask(const struct reply_rules *rules,
     const struct reply_fact *fact);
 
-/* Made from any list of rules, in place of the built-in ones. */
-const struct reply_rules *reply_rules_of(const struct conf *conf,
-    const struct conf_reply_rule *base, size_t n_base, struct err *err_out);
-
 #endif

@@ -23,7 +23,8 @@
  * A delivery is one message x one destination.
  *
  * Life of a delivery: sched_add -> (plan says DISPATCH, up to n_recipients of
- * its pending recipients, in stored order) -> sched_settle or sched_unuse.
+ * its pending recipients, in stored order) -> sched_verdict, sched_unuse or
+ * sched_refused.
  */
 struct sched;
 
@@ -86,7 +87,7 @@ void sched_unroutable(struct sched *s, const char *stream, uint32_t n,
 
 /* ---- out ---- */
 enum plan_kind {
-	PLAN_DISPATCH, /* gates are charged; answer with settle or unuse */
+	PLAN_DISPATCH, /* gates are charged; a verdict ends it, or unuse */
 	PLAN_EXPIRED,  /* older than spool.expire; the delivery is out of the
 			  scheduler, the caller writes the DSN */
 	PLAN_WAIT,     /* nothing until due_us (INT64_MAX: until told) */
@@ -240,7 +241,7 @@ int sched_rate_override(struct sched *s, const char *lane,
 int sched_connections_override(struct sched *s, const char *lane,
     unsigned connections, int64_t until_us, int64_t now_us,
     struct err *err_out);
-/* Due now, whatever its retry time; 0 when not queued or in flight. */
+/* Due now, whatever its retry time. False: unknown or in flight. */
 bool sched_retry_now(struct sched *s, uint64_t message, uint32_t number,
     int64_t now_us);
 /* Takes a queued delivery out (bounce, drop). False: unknown or in flight. */
@@ -379,9 +380,8 @@ struct lane_view {
 	/* recipients delivered in the last whole ten seconds, per 10 s */
 	uint64_t recent_per_10s;
 };
-void sched_lanes_each(struct sched *s, int64_t now_us,
-    void (*each)(const struct lane_view *lane, void *arg), void *arg);
-/* Their names alone, for whoever looks at thousands of them in portions. */
+/* There may be thousands: whoever wants to see them looks at them by name, in
+ * portions. */
 void sched_lane_names_each(struct sched *s,
     void (*each)(const char *name, void *arg), void *arg);
 bool sched_lane_get(struct sched *s, const char *name, int64_t now_us,
@@ -401,15 +401,13 @@ struct queue_view {
 	int64_t due_us;
 	int64_t expires_us;
 };
-/* In order of arrival; each() returns false to stop. */
-void sched_queue_each(struct sched *s,
-    bool (*each)(const struct queue_view *q, void *arg), void *arg);
 bool sched_delivery_get(struct sched *s, uint64_t message, uint32_t number,
     struct queue_view *out);
 /* How many of its stream leave before it; walks its queue. */
 uint64_t sched_n_ahead(struct sched *s, uint64_t message, uint32_t number);
-/* The walk above in portions: what left in between is passed over, messages
- * that came aren't met. False: the end. Freed before the scheduler. */
+/* Walks all of them in order of arrival, and may do so in portions: what left
+ * in between is passed over, messages that came aren't met. False: the end.
+ * Freed before the scheduler. */
 struct sched_cursor *sched_cursor_new(struct sched *s);
 bool sched_cursor_next(struct sched_cursor *c, struct queue_view *out);
 void sched_cursor_free(struct sched_cursor *c);

@@ -22,8 +22,7 @@ enum cluster_grants {
 };
 
 /*
- * From now on. n_nodes: among whom PARTS are made, and whose traffic a lane's
- * learned speed is taken to be of. A change of grants from ASKED leaves what
+ * From now on. n_nodes: among whom PARTS are made. A change of grants from ASKED leaves what
  * is in hand until it runs out.
  */
 void sched_cluster(struct sched *s, enum cluster_grants grants,

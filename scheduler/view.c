@@ -157,31 +157,6 @@ view_lane(struct sched *s, struct lane *l, struct lane_view *view)
 	view_stats(l, s->now_us, view);
 }
 
-struct lane_walk {
-	void (*each)(const struct lane_view *lane, void *arg);
-	void *arg;
-};
-
-static void
-show_lane(struct sched *s, struct lane *l, void *arg)
-{
-	struct lane_walk *walk = arg;
-	struct lane_view view;
-
-	view_lane(s, l, &view);
-	walk->each(&view, walk->arg);
-}
-
-void
-sched_lanes_each(struct sched *s, int64_t now_us,
-    void (*each)(const struct lane_view *lane, void *arg), void *arg)
-{
-	struct lane_walk walk = { each, arg };
-
-	sched_clock(s, now_us);
-	lanes_each_of(s, show_lane, &walk);
-}
-
 struct name_walk {
 	void (*each)(const char *name, void *arg);
 	void *arg;
@@ -260,22 +235,6 @@ view_delivery(const struct delivery *d, struct queue_view *view)
 	} else if (d->state == DELIVERY_IN_FLIGHT) {
 		view->state = QUEUE_IN_FLIGHT;
 		view->lane = d->flight.lane->name;
-	}
-}
-
-void
-sched_queue_each(struct sched *s,
-    bool (*each)(const struct queue_view *q, void *arg), void *arg)
-{
-	const struct delivery *d;
-
-	DL_FOREACH2(s->oldest, d, age_next)
-	{
-		struct queue_view view;
-
-		view_delivery(d, &view);
-		if (!each(&view, arg))
-			return;
 	}
 }
 

@@ -326,7 +326,6 @@ many_mistakes_fit_into_a_sentence(void **state)
 	for (const char *p = err.text; p < more; p++)
 		n_lines += *p == '\n';
 	assert_int_equal(atoi(more + 5) + n_lines + 1, 1000);
-	assert_int_equal(auth_check_file(file, &errors), -1);
 	assert_int_equal(auth_check_users(&conf, &errors), -1);
 	conf.auth.users_file = empty;
 	assert_int_equal(auth_check_users(&conf, &errors), 0);

@@ -219,8 +219,7 @@ default_stream_is_last(void **state)
 	assert_string_equal(conf->streams[1].name, "default");
 	assert_string_equal(conf->streams[1].routes.v[0], "b");
 	assert_ptr_equal(conf_stream(conf, "x"), &conf->streams[0]);
-	assert_string_equal(conf_priority_name(conf->streams[1].priority),
-	    "bulk");
+	assert_int_equal(conf->streams[1].priority, PRIORITY_BULK);
 	conf_unref(conf);
 }
 
