@@ -221,8 +221,10 @@ governor_keep_state(struct governor *g)
 {
 	int64_t now_us = clock_mono_us();
 
-	if (now_us - g->utc_told_us >= UTC_EVERY_US)
+	if (now_us - g->utc_told_us >= UTC_EVERY_US) {
 		tell_time(g, now_us);
+		suppression_list_sweep(g->shared.suppressions, clock_utc_us());
+	}
 	tell_full_in_time(g, now_us);
 	if (g->is_stopped)
 		return;

@@ -247,3 +247,22 @@ suppression_list_remove(struct suppression_list *l, const char *address,
 	put_fact(facts, 'w', address, NULL);
 	return was_there;
 }
+
+size_t
+suppression_list_count(struct suppression_list *l)
+{
+	size_t n;
+
+	pthread_mutex_lock(&l->lock);
+	n = suppression_count(l->index);
+	pthread_mutex_unlock(&l->lock);
+	return n;
+}
+
+void
+suppression_list_sweep(struct suppression_list *l, int64_t utc_us)
+{
+	pthread_mutex_lock(&l->lock);
+	suppression_sweep(l->index, utc_us);
+	pthread_mutex_unlock(&l->lock);
+}

@@ -46,6 +46,10 @@ bool suppression_list_add(struct suppression_list *l,
 /* False: it wasn't there. */
 bool suppression_list_remove(struct suppression_list *l, const char *address,
     struct spool_fact **facts);
+size_t suppression_list_count(struct suppression_list *l);
+/* Drops from memory what has expired, a portion at each call; from the spool
+ * it goes at the next start. */
+void suppression_list_sweep(struct suppression_list *l, int64_t utc_us);
 
 /* Of stored facts, for reading the list: the address and its entry (reply is
  * lent from value). -1: it isn't an entry. */
