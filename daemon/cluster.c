@@ -255,7 +255,7 @@ read_nodes(struct cluster *c, const struct redisReply *r)
 }
 
 /* Redis began anew, or nodes had gone their own way: it is told all that was
- * sent today. */
+ * sent today, and what was learned is compared. */
 static void
 hear_generation(struct cluster *c, const char *generation)
 {
@@ -270,6 +270,7 @@ hear_generation(struct cluster *c, const char *generation)
 		return;
 	log_info("cluster", LOG_STR("generation", generation));
 	sched_lease_tell(c->sched, clock_mono_us());
+	cluster_lessons_anew(c);
 }
 
 /*

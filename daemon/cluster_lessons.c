@@ -32,6 +32,7 @@ struct lesson {
 	bool is_known;	  /* Redis has it */
 	bool is_pending;  /* `value` is ours, and to be offered */
 	bool is_offered;  /* its answer is to come */
+	bool is_stored;	  /* of the last reading: Redis has it */
 	uint64_t learned; /* c->n_saves then */
 };
 
@@ -153,6 +154,29 @@ cluster_hear(struct cluster *c, struct redis_bytes payload)
 			take_in(c, l, &h);
 		else if (l != NULL && h.epoch > l->epoch)
 			l->epoch = h.epoch; /* our own */
+	}
+	free(h.text);
+}
+
+/*
+ * As it stands in a Redis that may have begun anew: then it counts from 1
+ * again, and less than what is known is news. Whether it did, a lesson that is
+ * as old as ours doesn't tell; what we have to say on it stands.
+ */
+static void
+hear_anew(struct cluster *c, struct redis_bytes stored)
+{
+	struct heard h;
+	struct lesson *l = NULL;
+
+	if (heard_parse(stored, &h) == 0)
+		l = lesson_get(c, h.key);
+	if (l != NULL) {
+		l->is_stored = true;
+		if (strcmp(h.node, c->conf->name) == 0)
+			l->epoch = h.epoch;
+		else if (h.epoch != l->epoch || !l->is_pending)
+			take_in(c, l, &h);
 	}
 	free(h.text);
 }
@@ -297,6 +321,23 @@ cluster_tell_pending(struct cluster *c)
 
 /* ---- the present state ---- */
 
+/* What Redis has forgotten is offered again. */
+static void
+offer_anew(struct cluster *c)
+{
+	struct lesson *l, *next;
+
+	HASH_ITER(hh, c->lessons, l, next)
+	{
+		if (!l->is_stored) {
+			l->epoch = 0;
+			l->is_pending |= l->value != NULL;
+		}
+		l->is_stored = false;
+	}
+	c->is_anew = false;
+}
+
 static void
 on_read(const struct redis_answer *a, void *arg)
 {
@@ -304,37 +345,37 @@ on_read(const struct redis_answer *a, void *arg)
 	const struct redisReply *r = a->reply;
 
 	c->is_reading = false;
+	if (c->is_anew && !c->is_reading_anew)
+		return; /* from before; the next heartbeat reads again */
 	if (c->is_leaving || a->outcome != REDIS_ANSWERED ||
 	    r->type != REDIS_REPLY_ARRAY)
 		return;
 	for (size_t i = 0; i + 1 < r->elements; i += 2) {
 		const struct redisReply *field = r->element[i];
 		const struct redisReply *value = r->element[i + 1];
+		struct redis_bytes bytes;
 
 		if (field->str == NULL || value->str == NULL)
 			continue;
+		bytes = (struct redis_bytes){ value->str, value->len };
 		if (strcmp(field->str, "revision") == 0)
 			c->revision = strtoll(value->str, NULL, 10);
+		else if (c->is_anew)
+			hear_anew(c, bytes);
 		else
-			cluster_hear(c,
-			    (struct redis_bytes){ value->str, value->len });
+			cluster_hear(c, bytes);
 	}
+	if (c->is_anew)
+		offer_anew(c);
 	c->has_read = true;
 	offer_next(c);
 }
 
-/* Everything is offered again: Redis has forgotten it. */
-static void
-begin_anew(struct cluster *c)
+void
+cluster_lessons_anew(struct cluster *c)
 {
-	struct lesson *l, *next;
-
-	HASH_ITER(hh, c->lessons, l, next)
-	{
-		l->epoch = 0;
-		l->is_pending |= l->value != NULL;
-	}
-	c->revision = 0;
+	c->is_anew = true;
+	c->has_read = false; /* nothing is offered on what may be gone */
 }
 
 void
@@ -344,12 +385,13 @@ cluster_read_lessons(struct cluster *c, int64_t revision)
 		{ c->key_lessons, strlen(c->key_lessons) } };
 
 	if (revision < c->revision)
-		begin_anew(c);
+		cluster_lessons_anew(c);
 	if (c->is_reading || (c->has_read && revision == c->revision)) {
 		if (c->has_read)
 			offer_next(c);
 		return;
 	}
 	c->is_reading = true;
+	c->is_reading_anew = c->is_anew;
 	redis_link_command(c->link, argv, 2, 0, on_read, c);
 }

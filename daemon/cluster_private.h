@@ -60,6 +60,8 @@ struct cluster {
 	int64_t revision;	/* of what was heard, without a gap */
 	uint64_t n_saves;	/* of the scheduler's records */
 	bool has_read, is_reading, has_pending;
+	bool is_reading_anew;
+	bool is_anew; /* the epochs that are known may be of another count */
 	/* cluster_suppress.c: */
 	char suppressed_id[48]; /* of the last that was read */
 	bool is_reading_suppressed;
@@ -86,6 +88,8 @@ void cluster_forget_calls(struct cluster *c);
 void cluster_hear(struct cluster *c, struct redis_bytes payload);
 /* Redis has that many; what isn't known is read, what is ours is offered. */
 void cluster_read_lessons(struct cluster *c, int64_t revision);
+/* Redis may have forgotten what it was told: all is read, and told, again. */
+void cluster_lessons_anew(struct cluster *c);
 void cluster_tell_pending(struct cluster *c);
 void cluster_lessons_free(struct cluster *c);
 

@@ -328,6 +328,35 @@ class Lease(unittest.TestCase):
             c[1].ctl("resume", "lane", "out/gmail")
             within_a_second(lambda f: lane(f)["gate"] != "pause", "the pause's end after a flush")
 
+    def test_a_flushed_redis_counts_its_words_anew(self):
+        """Others may have said so much since that it looks as if nothing was
+        forgotten; what they say counts all the same."""
+        with Sink() as sink, RedisServer() as redis, Cluster(1, redis.url(), config(sink)) as c:
+            wait_mode(c[0], "shared")
+
+            def revision():
+                return int(redis.command("HGET", "{flyball}1:lessons", "revision") or 0)
+            for n, words in enumerate((["pause"], ["resume"], ["pause"]), 1):
+                c[0].ctl(*words, "lane", "out/gmail")
+                wait_until(lambda: revision() == n, 5, "Redis to know")
+            c[0].ctl("pause", "lane", "out/yahoo", "because", "of", "us")
+            wait_until(lambda: revision() == 4, 5, "Redis to know")
+            client = redis.client()
+            client("MULTI")
+            client("FLUSHALL")
+            client("HSET", "{flyball}1:lessons", "revision", "4",
+                   "k:pause lane out/gmail", "2\nanother\n0\n0\npause lane out/gmail\n",
+                   "k:pause route out", "4\nanother\n0\n1\npause route out\n1 1600000000000000 -1 of them")
+            client("EXEC")
+            client.close()
+
+            def pauses():
+                return sorted(p["name"] + ": " + (p["because"] or "") for p in c[0].ctl("status")["pauses"])
+            wait_until(lambda: pauses() == ["out/yahoo: of us", "out: of them"], 5, "the others' word to be heard")
+            # What was forgotten is told again.
+            wait_until(lambda: redis.command("HGET", "{flyball}1:lessons", "k:pause lane out/yahoo") is not None, 5,
+                       "our own to be told")
+
 
 if __name__ == "__main__":
     unittest.main()
