@@ -205,7 +205,7 @@ reply_text_plain(const struct reply_fact *fact, char out[REPLY_TEXT_SIZE])
 		line = end + (*end == '\n');
 	}
 	p.size = REPLY_TEXT_SIZE - 1;
-	if (*tail != '\0' && line < text + len) {
+	if (*tail != '\0') {
 		put(&p, ' ');
 		put_text(&p, tail, text + len);
 	}

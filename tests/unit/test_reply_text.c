@@ -114,6 +114,22 @@ long_replies_keep_both_ends(void **state)
 	}
 }
 
+static void
+the_end_of_one_long_line_is_kept(void **state)
+{
+	struct reply_fact fact = { .code = 550, .enhanced = "5.7.1" };
+	char text[2 * REPLY_TEXT_SIZE], out[REPLY_TEXT_SIZE];
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "550 5.7.1 first ", 16);
+	strcpy(text + sizeof(text) - 6, " last");
+	fact.text = text;
+	reply_text_plain(&fact, out);
+	assert_memory_equal(out, "550 5.7.1 first x", 17);
+	assert_string_equal(out + strlen(out) - 5, " last");
+}
+
 int
 main(void)
 {
@@ -122,6 +138,7 @@ main(void)
 		cmocka_unit_test(codes_are_found),
 		cmocka_unit_test(nulls_are_empty),
 		cmocka_unit_test(long_replies_keep_both_ends),
+		cmocka_unit_test(the_end_of_one_long_line_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
