@@ -114,16 +114,19 @@ learn_pause(struct sched *s, const char *name, const char *value)
 static int
 learn_sender(struct sched *s, const char *name, const char *value)
 {
-	char *domain = xstrndup(name, strcspn(name, "/"));
-	struct sender *sd = sender_get(s, domain);
+	const char *slash = strchr(name, '/');
+	struct sender *sd;
+	char *domain;
 	int result = 0;
 
-	free(domain);
-	if (sd == NULL || strchr(name, '/') == NULL)
+	if (slash == NULL || slash == name)
 		return -1;
+	domain = xstrndup(name, (size_t)(slash - name));
+	sd = sender_get(s, domain);
+	free(domain);
 	sd->n_users++;
 	if (value == NULL) {
-		sender_resume(s, sd);
+		sender_gate_resume(s, sender_gate_find(sd, slash + 1));
 	} else {
 		sender_split(s, sd);
 		result = sender_gate_parse(s, name, value);

@@ -184,6 +184,19 @@ sender_gate_get(struct sched *s, struct sender *sd, const char *dest)
 	return g;
 }
 
+static bool
+gate_open(struct sched *s, struct sender_gate *g)
+{
+	if (!g->is_shut)
+		return false;
+	g->is_shut = false;
+	g->n_failed = g->level = 0;
+	g->is_changed = true;
+	sched_timer_set(s, &g->timer, INT64_MAX);
+	change_sender(s, g, "resumed", "by the operator");
+	return true;
+}
+
 bool
 sender_resume(struct sched *s, struct sender *sd)
 {
@@ -192,19 +205,18 @@ sender_resume(struct sched *s, struct sender *sd)
 
 	if (sd == NULL)
 		return false;
-	DL_FOREACH(sd->gates, g) {
-		if (!g->is_shut)
-			continue;
-		was_shut = true;
-		g->is_shut = false;
-		g->n_failed = g->level = 0;
-		g->is_changed = true;
-		sched_timer_set(s, &g->timer, INT64_MAX);
-		change_sender(s, g, "resumed", "by the operator");
-	}
+	DL_FOREACH(sd->gates, g)
+		was_shut |= gate_open(s, g);
 	if (was_shut)
 		sender_refresh(s, sd);
 	return was_shut;
+}
+
+void
+sender_gate_resume(struct sched *s, struct sender_gate *g)
+{
+	if (g != NULL && gate_open(s, g))
+		sender_refresh(s, g->sender);
 }
 
 /* ---- flows of its own ---- */

@@ -46,6 +46,8 @@ void sender_unref(struct sched *s, struct sender *sd);
 void sender_tidy(struct sched *s, struct sender *sd); /* frees an unused one */
 /* Ends the pauses that its failures brought. False: there is none. */
 bool sender_resume(struct sched *s, struct sender *sd);
+/* The same of one destination alone; NULL is fine. */
+void sender_gate_resume(struct sched *s, struct sender_gate *g);
 void senders_configure(struct sched *s);
 void senders_free(struct sched *s);
 

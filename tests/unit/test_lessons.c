@@ -6,6 +6,7 @@
 #include "scheduler/lessons.h"
 
 #include "conf/base/xalloc.h"
+#include "scheduler/sender.h"
 #include "tests/unit/sched_world.h"
 
 #define NOW_UTC INT64_C(1795586069030083)
@@ -211,6 +212,32 @@ what_cant_be_read_changes_nothing(void **state)
 	end(&p);
 }
 
+/* A sender domain's pause is over at one provider, and goes on at the other. */
+static void
+one_gate_of_a_sender_ends_by_itself(void **state)
+{
+	static const char shut[] =
+	    "1 0 1 1 1795586069030083 1795589669030083 no DKIM";
+	struct sender *sd;
+	struct pair p;
+
+	(void)state;
+	start(&p);
+	assert_int_equal(sched_learn(p.b.s, "sender a.example/gmail", shut,
+			     p.b.now_us),
+	    0);
+	assert_int_equal(sched_learn(p.b.s, "sender a.example/yahoo", shut,
+			     p.b.now_us),
+	    0);
+	assert_int_equal(sched_learn(p.b.s, "sender a.example/gmail", NULL,
+			     p.b.now_us),
+	    0);
+	sd = sender_find(p.b.s, "a.example");
+	assert_false(sender_gate_find(sd, "gmail")->is_shut);
+	assert_true(sender_gate_find(sd, "yahoo")->is_shut);
+	end(&p);
+}
+
 static void
 instants_alone_are_moved(void **state)
 {
@@ -232,6 +259,7 @@ main(void)
 		    a_rate_by_hand_holds_elsewhere_until_it_is_taken_back),
 		cmocka_unit_test(only_what_matters_is_another_lesson),
 		cmocka_unit_test(what_cant_be_read_changes_nothing),
+		cmocka_unit_test(one_gate_of_a_sender_ends_by_itself),
 		cmocka_unit_test(instants_alone_are_moved),
 	};
 
