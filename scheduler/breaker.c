@@ -168,12 +168,17 @@ breaker_accepted(struct breaker *b, uint32_t n, int64_t now_us)
 	return breaker_answered(b, now_us);
 }
 
+struct meter_sum
+breaker_lately(const struct breaker *b, int64_t now_us)
+{
+	return meter_ring_sum(&b->ring, METER_FINE_BINS, now_us);
+}
+
 int64_t
 breaker_rejected_permille(const struct breaker *b, int64_t *n_out,
     int64_t now_us)
 {
-	struct meter_sum sum =
-	    meter_ring_sum(&b->ring, METER_FINE_BINS, now_us);
+	struct meter_sum sum = breaker_lately(b, now_us);
 
 	*n_out = sum.n_accepted + sum.n_refused;
 	return *n_out > 0 ? sum.n_refused * 1000 / *n_out : 0;

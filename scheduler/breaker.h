@@ -74,6 +74,8 @@ bool breaker_answered(struct breaker *b, int64_t now_us);
 
 /* Time went by. True: an open one is half open now. */
 bool breaker_step(struct breaker *b, int64_t now_us);
+/* Recipients accepted and rejected lately, over suspend.for. */
+struct meter_sum breaker_lately(const struct breaker *b, int64_t now_us);
 /* Share of rejected recipients lately, and of how many. */
 int64_t breaker_rejected_permille(const struct breaker *b, int64_t *n_out,
     int64_t now_us);

@@ -178,14 +178,13 @@ change_breaker(struct sched *s, struct lane *l, enum breaker_why was,
 	bool is_shut = b->state != BREAKER_CLOSED;
 	struct change *c = change_new(s,
 	    is_shut ? CHANGE_SUSPENDED : CHANGE_RESUMED, l->route, l, v);
-	int64_t n;
+	struct meter_sum sum = breaker_lately(b, s->now_us);
 
 	lane_store_touch(s, l);
 	c->told.because = breaker_why_name(is_shut ? b->why : was);
 	c->told.until_us = b->until_us;
-	c->told.n_refused = breaker_rejected_permille(b, &n, s->now_us);
-	c->told.n_refused = n * c->told.n_refused / 1000;
-	c->told.n_accepted = n - c->told.n_refused;
+	c->told.n_refused = sum.n_refused;
+	c->told.n_accepted = sum.n_accepted;
 	c->told.over_us = b->conf.suspend.for_us;
 }
 

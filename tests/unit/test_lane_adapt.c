@@ -77,6 +77,26 @@ test_pause_when_nothing_is_taken(void **state)
 	world_end(&w);
 }
 
+/* The event of a suspension tells what was counted, to the recipient. */
+static void
+test_a_suspension_tells_what_was_rejected(void **state)
+{
+	struct sched_change c = { .kind = CHANGE_RATE };
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	for (int i = 0; i < 19; i++)
+		send_one(&w, CLASS_OK, 0);
+	send_one(&w, CLASS_REPUTATION_REJECT, 0);
+	send_one(&w, CLASS_REPUTATION_REJECT, 0);
+	while (c.kind != CHANGE_SUSPENDED)
+		assert_true(sched_change_next(w.s, &c));
+	assert_int_equal(c.n_refused, 2);
+	assert_int_equal(c.n_accepted, 19);
+	world_end(&w);
+}
+
 /* Most of the mail gets through: slower is enough. */
 static void
 test_no_pause_while_mail_gets_through(void **state)
@@ -216,6 +236,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pause_when_nothing_is_taken),
+		cmocka_unit_test(test_a_suspension_tells_what_was_rejected),
 		cmocka_unit_test(test_no_pause_while_mail_gets_through),
 		cmocka_unit_test(test_pause_when_slower_is_no_help),
 		cmocka_unit_test(test_pause_of_own_rule),
