@@ -161,7 +161,7 @@ lane_format(const struct lane_adapt *a, int64_t offset_us, struct strbuf *out)
 	int64_t v[LANE_FIELDS] = {
 		[LANE_VERSION] = VERSION,
 		[LANE_STATE] = a->speed.state,
-		[LANE_RATE] = a->speed.rate,
+		[LANE_RATE] = adapt_rate(&a->speed),
 		[LANE_FAILED] = a->speed.failed,
 		[LANE_FLAT] = a->speed.flat,
 		[LANE_WAIT] = a->speed.wait_us,

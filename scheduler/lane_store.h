@@ -10,6 +10,7 @@
  *
  *	adapt ip-a/gmail	speed, suspension, connections
  *	connections ip-a	of the route
+ *	lane-connections ip-a/gmail	the operator's
  *	rate ip-a/gmail		the operator's
  *	pause route ip-a	the operator's
  *

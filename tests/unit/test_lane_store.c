@@ -2,6 +2,7 @@
 /* What was learned survives a restart: every record is written when it changes
  * and nothing else, and what comes back is what was there. */
 #include "scheduler/lane_store.h"
+#include "scheduler/lessons.h"
 #include "tests/unit/sched_world.h"
 
 #define UTC (INT64_C(1764000000) * SEC)
@@ -162,6 +163,29 @@ a_speed_is_remembered(void **state)
 	assert_int_equal(after.adapted.count, before.adapted.count);
 	assert_int_equal(after.adapted.window_us, before.adapted.window_us);
 	assert_int_equal(after.failed.count, before.failed.count);
+	world_end(&w);
+}
+
+/* Free again, with its limit still known: that isn't the same lesson. */
+static void
+a_lane_that_is_open_again_says_so(void **state)
+{
+	struct disk d = { .n = 0 };
+	char before[300];
+	struct world w;
+
+	(void)state;
+	a_world(&w);
+	slow_down(&w, "gmail");
+	save(&w, &d);
+	snprintf(before, sizeof(before), "%s", record(&d, "adapt ip-a/gmail"));
+	w.f.providers[0].limits.rates.v[0].count = 1;
+	sched_reload(w.s, &w.f.conf, w.now_us);
+	assert_string_equal(world_lane(&w, "ip-a/gmail").adapt_state, "open");
+	save(&w, &d);
+	assert_non_null(record(&d, "adapt ip-a/gmail"));
+	assert_false(sched_lesson_is_same("adapt ip-a/gmail", before,
+	    record(&d, "adapt ip-a/gmail")));
 	world_end(&w);
 }
 
@@ -403,6 +427,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_speed_is_remembered),
+		cmocka_unit_test(a_lane_that_is_open_again_says_so),
 		cmocka_unit_test(what_is_forgotten_is_deleted),
 		cmocka_unit_test(a_suspension_goes_on),
 		cmocka_unit_test(the_operators_words_are_kept),
