@@ -230,6 +230,18 @@ route_adapt_new(struct route *r)
 }
 
 void
+route_adapt_configure(struct sched *s, struct route *r)
+{
+	unsigned n = route_connections(r);
+
+	if (s->conf->adapt.enabled || r->adapt->cap.limit == 0)
+		return;
+	conn_cap_init(&r->adapt->cap);
+	change_connections(s, r, NULL, n, NULL);
+	route_adapt_arm(s, r);
+}
+
+void
 route_adapt_free(struct sched *s, struct route *r)
 {
 	sched_timer_set(s, &r->adapt->timer, INT64_MAX);

@@ -46,6 +46,8 @@ void lane_adapt_new(struct sched *s, struct lane *l);
 void lane_adapt_configure(struct sched *s, struct lane *l);
 void lane_adapt_free(struct sched *s, struct lane *l);
 void route_adapt_new(struct route *r);
+/* After a reload: with adaptation off, what was learned goes. */
+void route_adapt_configure(struct sched *s, struct route *r);
 void route_adapt_free(struct sched *s, struct route *r);
 
 /* A transaction of this lane, that left at this epoch, was answered. */

@@ -267,7 +267,9 @@ route_restore(struct sched *s, const char *name, const char *value,
 		forget_key(s, "connections", name);
 		return 0;
 	}
-	conn_cap_remember(&r->adapt->cap, (unsigned)f.v[1], f.v[2], s->now_us);
+	if (s->conf->adapt.enabled)
+		conn_cap_remember(&r->adapt->cap, (unsigned)f.v[1], f.v[2],
+		    s->now_us);
 	route_adapt_arm(s, r);
 	route_recheck(s, r);
 	return 0;

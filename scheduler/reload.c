@@ -5,6 +5,7 @@
  * a site of `other`; lanes take their new limits and keep what was spent.
  * Deliveries in flight end on the lane they left by, even when it is gone.
  */
+#include "scheduler/lane_adapt.h"
 #include "scheduler/sender.h"
 
 static void
@@ -87,8 +88,10 @@ sched_reload(struct sched *s, const struct conf *conf, int64_t now_us)
 	senders_configure(s);
 	lanes_each_of(s, relimit, NULL);
 	flows_rehome(s);
-	for (struct route *r = s->routes; r; r = r->hh.next)
+	for (struct route *r = s->routes; r; r = r->hh.next) {
+		route_adapt_configure(s, r);
 		route_recheck(s, r);
+	}
 	lanes_each_of(s, drop_gone_lane, NULL);
 	names_drop_gone(s);
 }

@@ -97,6 +97,38 @@ test_a_suspension_tells_what_was_rejected(void **state)
 	world_end(&w);
 }
 
+/* What a route had learned of its connections goes with adaptation. */
+static void
+test_a_route_forgets_when_adaptation_is_off(void **state)
+{
+	struct world w;
+	struct verdict v = { .class = CLASS_RATE,
+		.blame = BLAME_CONNECTIONS,
+		.phase = PHASE_CONNECT,
+		.code = 421,
+		.reply = "421 too many connections" };
+
+	(void)state;
+	begin(&w);
+	for (int i = 0; i < 4; i++)
+		world_dispatch(&w, world_add(&w, "default", "yahoo", 1));
+	v.message = 4;
+	sched_refused(w.s, &v, w.now_us);
+	for (uint64_t id = 1; id < 4; id++)
+		world_done(&w, id, 1);
+	for (int i = 0; i < 3; i++) {
+		uint64_t id = i == 0 ? 4 : world_add(&w, "default", "yahoo", 1);
+
+		world_dispatch(&w, id);
+	}
+	world_add(&w, "default", "yahoo", 1);
+	world_wait(&w, GATE_ROUTE_CONNECTIONS);
+	w.f.conf.adapt.enabled = false;
+	sched_reload(w.s, &w.f.conf, w.now_us);
+	assert_int_equal(world_plan(&w).kind, PLAN_DISPATCH);
+	world_end(&w);
+}
+
 /* Most of the mail gets through: slower is enough. */
 static void
 test_no_pause_while_mail_gets_through(void **state)
@@ -237,6 +269,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pause_when_nothing_is_taken),
 		cmocka_unit_test(test_a_suspension_tells_what_was_rejected),
+		cmocka_unit_test(test_a_route_forgets_when_adaptation_is_off),
 		cmocka_unit_test(test_no_pause_while_mail_gets_through),
 		cmocka_unit_test(test_pause_when_slower_is_no_help),
 		cmocka_unit_test(test_pause_of_own_rule),
