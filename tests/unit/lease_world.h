@@ -173,4 +173,25 @@ fake_redis_lease(struct fake_redis *r, const char *node, int64_t incarnation,
 	return is_ok;
 }
 
+/* One window, or two. */
+static inline struct conf_rates
+rates_of(int64_t c1, int64_t w1, int64_t c2, int64_t w2)
+{
+	struct conf_rates r = { .n = c2 > 0 ? 2 : 1 };
+
+	r.v[0] = (struct rate){ c1, w1 };
+	r.v[1] = (struct rate){ c2, w2 };
+	return r;
+}
+
+/* The first call of a node's life, of one item, or its next by number. */
+static inline bool
+fake_redis_ask(struct fake_redis *r, const char *node, uint64_t seq,
+    struct lease_ask_item item, int64_t us, struct lease_answer *out)
+{
+	struct lease_ask ask = { .seq = seq, .n = 1, .items = { item } };
+
+	return fake_redis_lease(r, node, 1, SEC, &ask, us, out);
+}
+
 #endif

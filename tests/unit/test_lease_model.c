@@ -283,16 +283,6 @@ check_limits(const struct model *m, uint64_t seed)
 		    (long long)m->day_limit);
 }
 
-static struct conf_rates
-rates_of(int64_t c1, int64_t w1, int64_t c2, int64_t w2)
-{
-	struct conf_rates r = { .n = c2 > 0 ? 2 : 1 };
-
-	r.v[0] = (struct rate){ c1, w1 };
-	r.v[1] = (struct rate){ c2, w2 };
-	return r;
-}
-
 /* ---- named cases ---- */
 
 static void
@@ -444,6 +434,49 @@ long_windows_lose_little(void **state)
 	model_end(&m);
 }
 
+/* ---- the script alone ---- */
+
+static void
+what_the_script_grants_after_a_flush(void **state)
+{
+	static const struct lease_ask_item minute = { LEASE_LONG, 60000, 6000,
+		.want = 50 },
+					   day = { LEASE_DAY, 7, 120,
+						   .want = 50, .seen = 100 },
+					   less = { LEASE_DAY, 7, 120,
+						   .want = 50, .seen = 40 };
+	struct lease_ask_item other;
+	struct lease_answer a;
+	struct fake_redis r;
+	int64_t t = 1000 * SEC;
+
+	(void)state;
+	fake_redis_start(&r);
+	assert_true(fake_redis_ask(&r, "a", 1, minute, t, &a));
+	assert_int_equal(a.items[0].held, 0);
+	assert_false(fake_redis_ask(&r, "a", 1, minute, t + 1,
+	    &a)); /* the same call */
+	assert_true(fake_redis_ask(&r, "a", 2, minute, t + 10 * SEC, &a));
+	assert_int_equal(a.items[0].held, 50);
+	/* What anybody has seen of the day holds, whoever speaks last. */
+	fake_redis_flush(&r);
+	assert_true(fake_redis_ask(&r, "a", 3, day, t, &a));
+	assert_true(fake_redis_ask(&r, "b", 1, less, t, &a));
+	assert_int_equal(a.items[0].total, 100);
+	assert_true(fake_redis_ask(&r, "b", 2, less, t + 10 * SEC, &a));
+	assert_int_equal(a.items[0].held, 20);
+	/* Three days later it is forgotten. */
+	other = day;
+	for (other.id = 8; other.id <= 10; other.id++)
+		fake_redis_ask(&r, "a", (uint64_t)other.id, other, t + 20 * SEC,
+		    &a);
+	other = less;
+	other.seen = 0;
+	fake_redis_ask(&r, "b", 3, other, t + 30 * SEC, &a);
+	assert_int_equal(a.items[0].sent, 0);
+	fake_redis_end(&r);
+}
+
 /* ---- whatever happens ---- */
 
 static void
@@ -555,6 +588,7 @@ main(void)
 		cmocka_unit_test(a_days_count_is_used_up_and_never_passed),
 		cmocka_unit_test(fewer_tokens_than_nodes_go_round),
 		cmocka_unit_test(long_windows_lose_little),
+		cmocka_unit_test(what_the_script_grants_after_a_flush),
 		cmocka_unit_test(no_limit_is_passed_whatever_happens),
 		cmocka_unit_test(no_limit_is_passed_after_a_flush),
 	};
