@@ -18,6 +18,7 @@
 #include "scheduler/lane_store.h"
 
 #define TELLING 3 /* answers that a span must hold to be judged by */
+
 /* ---- what is in force ---- */
 
 unsigned

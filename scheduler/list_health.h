@@ -10,8 +10,8 @@
 
 /*
  * How dirty a stream's list is: the share of recipients that bounced because
- * nobody is there: no such mailbox, no such domain. Counted over today and yesterday (UTC), from zero when the
- * stream is resumed. Zeroed is healthy.
+ * nobody is there: no such mailbox, no such domain. Counted over today and
+ * yesterday (UTC), from zero when the stream is resumed. Zeroed is healthy.
  */
 struct list_health {
 	int64_t day; /* UTC, of counts[0] */

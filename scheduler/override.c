@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * Rates and connections that the operator set by hand for a lane, until a
- * time. Kept by the
- * lane's name, so that a reload, or a route that is gone for a while, doesn't
- * lose them. What was spent stays spent in both directions.
+ * time. Kept by the lane's name, so that a reload, or a route that is gone for
+ * a while, doesn't lose them. What was spent stays spent in both directions.
  */
 #include <stdlib.h>
 #include <string.h>

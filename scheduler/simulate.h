@@ -11,8 +11,8 @@
 /*
  * A configuration's plan run on a virtual clock: the scheduler that the daemon
  * runs, with so much mail a day, at a provider that takes all of it but a
- * share. Mail arrives evenly while the plan's window is open, and takes the
- * routes of the first stream that uses this one.
+ * share. Mail arrives evenly while the plan's window is open, and takes this
+ * route and those after it, of the stream that prefers it most.
  */
 struct simulate {
 	const struct conf *conf;

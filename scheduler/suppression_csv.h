@@ -11,8 +11,9 @@
  *	address,reason,reply,added,expires
  *	nobody@example.net,hard,"550 5.1.1 no such user",2026-11-24,2027-02-22
  *
- * Of a whole domain the address is "@example.net". Lists from elsewhere come in too: only an address a line, or a header that
- * names its columns in any order ("email" is an address).
+ * Of a whole domain the address is "@example.net". Lists from elsewhere come
+ * in too: only an address a line, or a header that names its columns in any
+ * order ("email" is an address).
  */
 void suppression_csv_header(struct strbuf *out);
 void suppression_csv_add(struct strbuf *out,
