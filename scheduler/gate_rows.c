@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * The gates there are. Whoever adds one adds a row to the table at the end,
- * with its functions above or in a gate_*.c of its own, and nothing else: gate.c
- * does the rest. A row only answers; it never sees or changes a queue, and charges only when all gates
- * were found open.
+ * with its functions above or in a gate_*.c of its own, and nothing else:
+ * gate.c does the rest. A row only answers; it never sees or changes a queue,
+ * and charges only when all gates were found open.
  *
  * Each row also has the words with which `why` explains it to a postmaster.
  * There is no clock here, so it speaks of spans: "in 4m", not "at 14:05".

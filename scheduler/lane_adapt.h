@@ -84,7 +84,7 @@ void change_list(struct sched *s, const struct stream *st, const char *state,
     const char *why);
 void changes_free(struct sched *s);
 
-/* The nearest rate that reads well: "17/s", "40/min", "72/day". 0: unlimited. */
+/* The nearest rate that reads well: "17/s", "40/min", "72/day". 0: no limit. */
 struct rate rate_in_words(int64_t rate);
 
 #endif
