@@ -100,7 +100,7 @@ class Reaching(unittest.TestCase):
                 self.assertNotReached(self.doctor(replica.url()), "is a replica, where nothing can be written")
             r.pause()
             self.assertNotReached(self.doctor(r.url(), timeout="200ms"), "no answer for 0.2 s")
-        with RedisServer(config=["cluster-enabled yes"]) as r:
+        with RedisServer(config=["cluster-enabled yes", f"cluster-port {free_port()}"]) as r:
             self.assertNotReached(self.doctor(r.url()), "is a Redis Cluster, which isn't spoken")
 
     def test_memory(self):
