@@ -42,6 +42,7 @@ void
 ledger_fini(struct ledger *l)
 {
 	free(l->rows);
+	free(l->gone);
 	*l = (struct ledger){ 0 };
 }
 
@@ -83,6 +84,18 @@ ledger_get(const struct ledger *l, int64_t day, enum ledger_fact fact)
 	return row != NULL ? row->facts[fact] : 0;
 }
 
+static void
+note_gone(struct ledger *l, int64_t day)
+{
+	if (!l->is_stored)
+		return;
+	if (l->n_gone == l->cap_gone) {
+		l->cap_gone = l->cap_gone > 0 ? l->cap_gone * 2 : 4;
+		l->gone = xrealloc(l->gone, l->cap_gone * sizeof(*l->gone));
+	}
+	l->gone[l->n_gone++] = day;
+}
+
 void
 ledger_forget(struct ledger *l, int64_t day)
 {
@@ -90,8 +103,10 @@ ledger_forget(struct ledger *l, int64_t day)
 
 	if (n == 0)
 		return;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		l->n_changed -= l->rows[i].is_changed;
+		note_gone(l, l->rows[i].day);
+	}
 	memmove(l->rows, l->rows + n, (l->n - n) * sizeof(*l->rows));
 	l->n -= n;
 }

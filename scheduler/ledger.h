@@ -44,6 +44,9 @@ struct ledger {
 	struct ledger_row *rows;
 	uint32_t n, cap;
 	uint32_t n_changed; /* rows, since they were stored */
+	bool is_stored;	    /* then `gone` has the days to be deleted */
+	int64_t *gone;
+	uint32_t n_gone, cap_gone;
 };
 
 void ledger_fini(struct ledger *l);
@@ -63,7 +66,7 @@ void ledger_set(struct ledger *l, int64_t day, enum ledger_fact fact,
 /* The greatest of the days from..to, both included; 0 when there are none. */
 int64_t ledger_peak(const struct ledger *l, int64_t from, int64_t to,
     enum ledger_fact fact);
-/* Forgets days before `day`. */
+/* Forgets days before `day`; INT64_MAX: all. */
 void ledger_forget(struct ledger *l, int64_t day);
 
 /*

@@ -25,7 +25,7 @@ quota_init(struct quota *q, enum quota_kind kind, const char *name)
 {
 	*q = (struct quota){ .kind = kind, .name = xstrdup(name) };
 	q->granted_day = q->asked_day = q->cap_day = WARMUP_NO_DAY;
-	q->oldest_stored = INT64_MAX;
+	q->ledger.is_stored = true;
 	q->calendar.day_us = CALENDAR_DAY_US;
 }
 
@@ -280,7 +280,6 @@ quota_restored(struct quota *q)
 		if (row->facts[LEDGER_CHARGED] < reserved)
 			row->facts[LEDGER_CHARGED] = reserved;
 	}
-	q->oldest_stored = q->ledger.n > 0 ? q->ledger.rows[0].day : INT64_MAX;
 	if (!has_begun(q))
 		return;
 	warmup_configure(&q->warmup, q->warmup.plan, q->warmup.schedule,

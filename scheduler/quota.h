@@ -36,7 +36,6 @@ struct quota {
 	int64_t granted_day, granted; /* charge that is on disk already */
 	int64_t asked_day, asked;     /* on its way there */
 	bool is_changed;	      /* its plan's state */
-	int64_t oldest_stored;	      /* day; for deleting */
 	uint64_t n_would_hold;	      /* recipients, in shadow mode */
 };
 

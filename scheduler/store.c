@@ -166,22 +166,22 @@ save_row(struct sink *out, const struct quota_entry *e,
 	out->put(out->key.data, ledger_row_format(row, text), out->arg);
 }
 
-/* Rows that the ledger has forgotten since the last save. */
+/* Rows that the ledger has forgotten since the last save, unless it has such a
+ * day again. */
 static void
-delete_rows(struct sink *out, struct quota_entry *e)
+delete_gone(struct sink *out, struct quota_entry *e)
 {
-	struct quota *q = &e->quota;
-	int64_t first = q->ledger.n > 0 ? q->ledger.rows[0].day : INT64_MAX;
+	struct ledger *l = &e->quota.ledger;
 
-	if (first == INT64_MAX)
-		return;
-	for (int64_t day = q->oldest_stored;
-	     day < first && first - day <= 2 * LEDGER_DAYS; day++) {
+	while (l->n_gone > 0) {
+		int64_t day = l->gone[--l->n_gone];
+
+		if (ledger_find(l, day) != NULL)
+			continue;
 		strbuf_reset(&out->key);
 		strbuf_addf(&out->key, "ledger %s %" PRId64, e->key, day);
 		out->put(out->key.data, NULL, out->arg);
 	}
-	q->oldest_stored = first;
 }
 
 static void
@@ -206,7 +206,7 @@ save_quota(struct sched *s, struct quota_entry *e, struct sink *out)
 {
 	struct ledger *l = &e->quota.ledger;
 
-	delete_rows(out, e);
+	delete_gone(out, e);
 	for (uint32_t i = l->n; i > 0 && l->n_changed > 0; i--) {
 		struct ledger_row *row = &l->rows[i - 1];
 
@@ -280,12 +280,8 @@ sweep(struct sched *s, struct sink *out)
 	{
 		if (!quotas_is_stale(s, e))
 			continue;
-		for (uint32_t i = 0; i < e->quota.ledger.n; i++) {
-			strbuf_reset(&out->key);
-			strbuf_addf(&out->key, "ledger %s %" PRId64, e->key,
-			    e->quota.ledger.rows[i].day);
-			out->put(out->key.data, NULL, out->arg);
-		}
+		ledger_forget(&e->quota.ledger, INT64_MAX);
+		delete_gone(out, e);
 		strbuf_reset(&out->key);
 		strbuf_addf(&out->key, "plan %s", e->key);
 		out->put(out->key.data, NULL, out->arg);

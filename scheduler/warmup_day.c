@@ -155,7 +155,7 @@ recount(struct warmup *w, int64_t utc_us)
 {
 	int64_t charged = warmup_charged_here(w);
 
-	ledger_fini(w->ledger);
+	ledger_forget(w->ledger, INT64_MAX);
 	w->st.epoch_utc_us = w->calendar.epoch_utc_us = utc_us;
 	w->st.day_us = w->plan->day_us;
 	w->st.jumped_from = WARMUP_NO_DAY;

@@ -77,7 +77,15 @@ disk_free(struct disk *d)
 	records_free(d->going, &d->n_going);
 }
 
-/* The process is gone, and with it what wasn't committed. */
+static int
+by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct record *)a)->key,
+	    ((const struct record *)b)->key);
+}
+
+/* The process is gone, and with it what wasn't committed. The rest comes back
+ * in the store's order. */
 static void
 restart(struct plan_world *pw, struct disk *d, int64_t utc_us)
 {
@@ -88,6 +96,7 @@ restart(struct plan_world *pw, struct disk *d, int64_t utc_us)
 	pw->offset_us = utc_us - SEC;
 	sched_zone(pw->w.s, pw->zone);
 	sched_utc(pw->w.s, SEC, utc_us);
+	qsort(d->v, d->n, sizeof(d->v[0]), by_key);
 	for (size_t i = 0; i < d->n; i++)
 		if (d->v[i].value != NULL)
 			assert_int_equal(sched_restore(pw->w.s, d->v[i].key,
@@ -331,6 +340,58 @@ another_plan_takes_over_at_the_same_volume(void **state)
 	pw_end(&pw);
 }
 
+static size_t
+n_rows_stored(const struct disk *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->n; i++)
+		n += d->v[i].value != NULL &&
+		    strncmp(d->v[i].key, "ledger lane ", 12) == 0;
+	return n;
+}
+
+/* Days are counted from there then. Those before had greater numbers: one that
+ * stayed in the store would push today out at the next start. */
+static void
+another_length_of_day_grants_nothing_again(void **state)
+{
+	static struct disk d;
+	const struct quota *q;
+	struct plan_world pw;
+	int64_t charged;
+
+	(void)state;
+	pw_init(&pw);
+	pw_start(&pw, NULL, "2026-11-24");
+	pw_add_of(&pw, "news", "", 1000, 1);
+	for (int i = 0; i < 3; i++)
+		pw_run(&pw, DAY);
+	pw_run(&pw, SEC);
+	disk_save(&d, pw.w.s);
+	disk_commit(&d, &pw);
+	assert_true(n_rows_stored(&d) > 1);
+	pw.plans[0].day_us = pw.plans[0].window_to_us = DAY / 2;
+	restart(&pw, &d, utc_of(&pw));
+	pw_add_of(&pw, "news", "", 1000, 1);
+	for (int i = 0; i < 5; i++) { /* into the next day */
+		pw_run(&pw, DAY / 6);
+		disk_save(&d, pw.w.s);
+		disk_commit(&d, &pw);
+	}
+	q = &quotas_find(pw.w.s, QUOTA_LANE, "ip-a/gmail")->quota;
+	charged = ledger_get(&q->ledger, q->warmup.st.day, LEDGER_CHARGED);
+	assert_true(charged > 0);
+	assert_int_equal(n_rows_stored(&d), 2);
+	/* What was reserved counts as sent now. */
+	restart(&pw, &d, utc_of(&pw));
+	q = &quotas_find(pw.w.s, QUOTA_LANE, "ip-a/gmail")->quota;
+	assert_true(ledger_get(&q->ledger, q->warmup.st.day, LEDGER_CHARGED) >=
+	    charged);
+	disk_free(&d);
+	pw_end(&pw);
+}
+
 static void
 what_cant_be_read_is_left_out(void **state)
 {
@@ -426,6 +487,7 @@ main(void)
 		cmocka_unit_test(plans_pauses_and_lists_come_back),
 		cmocka_unit_test(another_plan_takes_over_at_the_same_volume),
 		cmocka_unit_test(sites_are_remembered_as_long_as_they_matter),
+		cmocka_unit_test(another_length_of_day_grants_nothing_again),
 		cmocka_unit_test(what_cant_be_read_is_left_out),
 	};
 
