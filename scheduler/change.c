@@ -194,13 +194,18 @@ change_connections(struct sched *s, struct route *r, struct lane *l,
 {
 	struct change *c = change_new(s, CHANGE_CONNECTIONS, r, l, v);
 
-	if (l != NULL)
-		lane_store_touch(s, l);
-	else
-		r->adapt->is_dirty = true;
 	c->told.connections_from = from;
-	c->told.connections_to =
-	    l != NULL ? lane_connections(l) : route_connections(r);
+	/* In shadow mode too: what it would be. */
+	if (l != NULL) {
+		lane_store_touch(s, l);
+		c->told.connections_to =
+		    conn_cap_of(&l->adapt->cap, l->limits.connections);
+	} else {
+		r->adapt->is_dirty = true;
+		c->told.is_shadow = r->adapt->is_shadow;
+		c->told.connections_to =
+		    conn_cap_of(&r->adapt->cap, r->connections);
+	}
 }
 
 /* ---- of plans, sender domains and lists ---- */

@@ -32,6 +32,8 @@ lane_connections(const struct lane *l)
 unsigned
 route_connections(const struct route *r)
 {
+	if (r->adapt->is_shadow)
+		return r->connections;
 	return conn_cap_of(&r->adapt->cap, r->connections);
 }
 

@@ -33,6 +33,7 @@ struct route_adapt {
 	struct conn_cap cap;
 	struct timer timer;
 	bool is_dirty;
+	bool is_shadow; /* adapt.mode: it decides, and holds nothing */
 };
 
 static inline bool

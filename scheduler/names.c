@@ -68,6 +68,7 @@ route_load(struct sched *s, const struct conf_route *conf, unsigned index)
 	r->log = conf_route_log(s->conf, conf->name);
 	r->index = index;
 	r->connections = conf->connections;
+	r->adapt->is_shadow = s->conf->adapt.mode == MODE_SHADOW;
 	r->is_gone = false;
 }
 

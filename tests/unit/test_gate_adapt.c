@@ -332,6 +332,41 @@ refused_connections_are_fewer_connections(void **state)
 	world_end(&w);
 }
 
+static void
+shadow_keeps_all_connections(void **state)
+{
+	struct sched_change c;
+	struct world w;
+
+	(void)state;
+	begin(&w);
+	w.f.conf.adapt.mode = MODE_SHADOW;
+	sched_reload(w.s, &w.f.conf, w.now_us);
+	w.now_us += 3 * SEC;
+	for (int i = 0; i < 120; i++)
+		send_one(&w, "gmail", CLASS_OK, BLAME_NOBODY, 250);
+	for (int i = 0; i < 20; i++)
+		world_dispatch(&w, world_add(&w, "default", "gmail", 1));
+	for (uint64_t id = 125; id <= 140; id++) {
+		struct verdict v = { .message = id,
+			.phase = PHASE_CONNECT,
+			.class = CLASS_RATE,
+			.blame = BLAME_CONNECTIONS,
+			.code = 421,
+			.reply = "421 too many connections" };
+
+		sched_refused(w.s, &v, w.now_us);
+		sched_check(w.s);
+	}
+	assert_int_equal(world_plan(&w).kind, PLAN_DISPATCH);
+	assert_true(sched_change_next(w.s, &c));
+	assert_int_equal(c.kind, CHANGE_CONNECTIONS);
+	assert_true(c.is_shadow);
+	assert_int_equal(c.connections_from, 50);
+	assert_int_equal(c.connections_to, 19); /* it would be */
+	world_end(&w);
+}
+
 /* One that fails at the banner while others get through is chance; three in a
  * row are a next hop in trouble. */
 static void
@@ -386,6 +421,7 @@ main(void)
 		cmocka_unit_test(a_suspended_lane_is_tried_by_one_at_a_time),
 		cmocka_unit_test(a_fresh_lane_begins_with_a_few),
 		cmocka_unit_test(refused_connections_are_fewer_connections),
+		cmocka_unit_test(shadow_keeps_all_connections),
 		cmocka_unit_test(a_refused_banner_is_chance_until_it_isnt),
 		cmocka_unit_test(
 		    the_operators_rate_is_newer_than_what_was_learned),
