@@ -31,7 +31,6 @@
 #include "conf/base/xalloc.h"
 #include "daemon/spool_private.h"
 
-
 void (*spool_test_step)(const char *where);
 size_t spool_test_map_bytes;
 int64_t spool_test_company_us;

@@ -292,6 +292,28 @@ a_fresh_lane_begins_with_a_few(void **state)
 	world_end(&w);
 }
 
+/* Of twenty at once sixteen aren't let in. */
+static void
+refuse_connections(struct world *w)
+{
+	w->now_us += 3 * SEC;
+	for (int i = 0; i < 120; i++)
+		send_one(w, "gmail", CLASS_OK, BLAME_NOBODY, 250);
+	for (int i = 0; i < 20; i++)
+		world_dispatch(w, world_add(w, "default", "gmail", 1));
+	for (uint64_t id = 125; id <= 140; id++) {
+		struct verdict v = { .message = id,
+			.phase = PHASE_CONNECT,
+			.class = CLASS_RATE,
+			.blame = BLAME_CONNECTIONS,
+			.code = 421,
+			.reply = "421 too many connections" };
+
+		sched_refused(w->s, &v, w->now_us);
+		sched_check(w->s);
+	}
+}
+
 static void
 refused_connections_are_fewer_connections(void **state)
 {
@@ -301,22 +323,7 @@ refused_connections_are_fewer_connections(void **state)
 
 	(void)state;
 	begin(&w);
-	w.now_us += 3 * SEC;
-	for (int i = 0; i < 120; i++)
-		send_one(&w, "gmail", CLASS_OK, BLAME_NOBODY, 250);
-	for (int i = 0; i < 20; i++)
-		world_dispatch(&w, world_add(&w, "default", "gmail", 1));
-	for (uint64_t id = 125; id <= 140; id++) {
-		struct verdict v = { .message = id,
-			.phase = PHASE_CONNECT,
-			.class = CLASS_RATE,
-			.blame = BLAME_CONNECTIONS,
-			.code = 421,
-			.reply = "421 too many connections" };
-
-		sched_refused(w.s, &v, w.now_us);
-		sched_check(w.s);
-	}
+	refuse_connections(&w);
 	world_wait(&w, GATE_ROUTE_CONNECTIONS); /* four are there, and stay */
 	l = world_lane(&w, "ip-a/gmail");
 	assert_string_equal(l.adapt_state, "open"); /* its speed is as it was */
@@ -342,22 +349,7 @@ shadow_keeps_all_connections(void **state)
 	begin(&w);
 	w.f.conf.adapt.mode = MODE_SHADOW;
 	sched_reload(w.s, &w.f.conf, w.now_us);
-	w.now_us += 3 * SEC;
-	for (int i = 0; i < 120; i++)
-		send_one(&w, "gmail", CLASS_OK, BLAME_NOBODY, 250);
-	for (int i = 0; i < 20; i++)
-		world_dispatch(&w, world_add(&w, "default", "gmail", 1));
-	for (uint64_t id = 125; id <= 140; id++) {
-		struct verdict v = { .message = id,
-			.phase = PHASE_CONNECT,
-			.class = CLASS_RATE,
-			.blame = BLAME_CONNECTIONS,
-			.code = 421,
-			.reply = "421 too many connections" };
-
-		sched_refused(w.s, &v, w.now_us);
-		sched_check(w.s);
-	}
+	refuse_connections(&w);
 	assert_int_equal(world_plan(&w).kind, PLAN_DISPATCH);
 	assert_true(sched_change_next(w.s, &c));
 	assert_int_equal(c.kind, CHANGE_CONNECTIONS);
